@@ -1,0 +1,1 @@
+//! The credential stores we know and who may read them.

@@ -1,0 +1,74 @@
+//! The engine's input: one access with every fact about it. Facts are gathered at the edge; rules follow in `detect`.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use tokenhound_common::record::FileFacts;
+
+use crate::{
+    ingest::observation::{KernelTime, OpenMode},
+    lineage::model::{Chain, Process},
+};
+
+/// What was accessed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A store's file.
+    Store {
+        /// Ids of the stores that this path belongs to; several where stores share a file (`.netrc`).
+        stores: Vec<String>,
+        /// The name it was opened by.
+        path: PathBuf,
+        /// The name the store is known by, where the file was reached by another one (hard link, bind mount).
+        known_as: Option<PathBuf>,
+        /// Attributes of the file.
+        file: FileFacts,
+        /// How it was opened.
+        mode: OpenMode,
+    },
+    /// The environment of another process.
+    ProcEnviron(Option<Box<Process>>),
+    /// The memory of another process.
+    ProcMem(Option<Box<Process>>),
+}
+
+/// One access.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// Kernel time of the open.
+    pub time: KernelTime,
+    /// The same moment on the wall clock.
+    pub wall: SystemTime,
+    /// What.
+    pub target: Target,
+    /// The reader and its ancestors. Never empty.
+    pub chain: Chain,
+    /// Name of the reader's user, where the user database has one.
+    pub user_name: Option<String>,
+    /// Home of the reader's user.
+    pub home: Option<PathBuf>,
+    /// Kernel mechanism that saw it: `lsm`, `fentry` or `tracepoint`.
+    pub tier: Tier,
+}
+
+/// Which kernel mechanism the sensor runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tier {
+    /// BPF LSM.
+    Lsm,
+    /// Function entry on `security_file_open`.
+    Fentry,
+    /// System call tracepoints.
+    Tracepoint,
+}
+
+impl Tier {
+    /// As it is written in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lsm => "lsm",
+            Self::Fentry => "fentry",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}

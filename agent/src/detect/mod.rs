@@ -1,0 +1,2 @@
+//! From accesses to findings.
+pub mod access;

@@ -1,0 +1,2 @@
+//! Decoded records: rings, decoding, time.
+pub mod observation;

@@ -1,0 +1,17 @@
+//! tokenhound: who touched our tokens, was that the program the token was issued to, and where did the token go next?
+//!
+//! Data flows one way: `probe` (kernel programs) -> `ingest` (decode) -> `lineage` -> `detect` -> `finding` -> `sink`.
+//! From a decoded observation to a finding everything is pure: time is the record's time and facts about files arrive
+//! as inputs.
+
+pub mod catalogue;
+pub mod detect;
+pub mod finding;
+pub mod ingest;
+pub mod kernel;
+pub mod lineage;
+pub mod policy;
+pub mod probe;
+pub mod sink;
+pub mod telemetry;
+pub mod yaml;

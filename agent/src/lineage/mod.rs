@@ -1,0 +1,2 @@
+//! Who descends from whom.
+pub mod model;

@@ -1,0 +1,1 @@
+//! Exceptions: accesses that are unexpected by the catalogue and accepted by the operator.

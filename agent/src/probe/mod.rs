@@ -1,0 +1,1 @@
+//! Loading, attaching and proving the kernel programs.

@@ -1,0 +1,1 @@
+//! One struct per fact: log line and metric together.

@@ -1,0 +1,40 @@
+//! Bounds that hold on both sides of the ring buffers.
+
+/// Size in bytes of the ring that carries hits (opens of watched files). Power of two, a multiple of the page size.
+pub const HITS_RING_BYTES: u32 = 2 << 20;
+
+/// Size in bytes of the ring that carries process life (fork, exec, exit). Power of two.
+pub const LIFE_RING_BYTES: u32 = 8 << 20;
+
+/// Longest file name (one path component) that Linux allows, in bytes (`NAME_MAX`).
+pub const NAME_BYTES: usize = 255;
+
+/// Room for one path on the wire: components, leaf first, each closed by a NUL byte.
+pub const PATH_BYTES: usize = 2048;
+
+/// Most components and mount crossings followed for one path; deeper paths arrive flagged as truncated.
+pub const PATH_STEPS: usize = 48;
+
+/// Room for the command line in an exec record, in bytes.
+pub const ARGS_BYTES: usize = 2048;
+
+/// Room for the environment in an exec record, in bytes. It never leaves the decoder (see `ingest::decode`).
+pub const ENV_BYTES: usize = 4096;
+
+/// Room for the name a program was started by (`linux_binprm.filename`).
+pub const SCRIPT_BYTES: usize = 512;
+
+/// Longest name that a watch key can hold, in bytes. Longer catalogue names are refused by `catalogue check`.
+pub const KEY_NAME_BYTES: usize = 63;
+
+/// Bits in the table that answers "could this inode be watched?".
+pub const FILE_BITS: u32 = 1 << 16;
+
+/// Bits in each table that answers "could this name be watched?" (file names and directory names apart).
+pub const NAME_BITS: u32 = 1 << 13;
+
+/// Most file and directory ids that can be watched at a time.
+pub const MAX_FILE_IDS: u32 = 65_536;
+
+/// Most name keys.
+pub const MAX_NAME_KEYS: u32 = 16_384;
