@@ -1,1 +1,109 @@
-fn main() {}
+//! `cargo xtask`: set up, build, run, test and measure tokenhound.
+//!
+//! Needs cargo and stable Rust only; [`setup`] brings the rest. Exit codes: 0 fine, 1 failed, 2 something is missing
+//! that only the user can install.
+
+mod bench;
+mod cmd;
+mod place;
+mod setup;
+mod test;
+mod vm;
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::place::Place;
+use crate::setup::Group;
+
+/// Set up, build, run, test and measure tokenhound.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing: on Debian as root it does so, elsewhere it names exactly what to install.
+    Setup {
+        /// Only for these tasks; all without.
+        #[arg(value_enum)]
+        groups: Vec<Group>,
+    },
+    /// Build the agent with its kernel programs (optimised).
+    Build,
+    /// Build the agent and start it.
+    Run {
+        /// Arguments of `tokenhound`, after `--`; `run` without.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Test; ends with one line `N passed, N failed, N skipped`.
+    Test {
+        /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
+        #[arg(value_enum, default_value = "all")]
+        part: test::Part,
+        /// Guest kernel series; may be given more than once.
+        #[arg(long = "kernel", value_name = "SERIES", default_values_t = [vm::DEFAULT_SERIES.to_owned()])]
+        kernels: Vec<String>,
+        /// Only tests whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Measure what the agent costs.
+    Bench {
+        #[arg(value_enum)]
+        what: bench::What,
+        /// How often each configuration is measured.
+        #[arg(long, default_value_t = 9)]
+        rounds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().task.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<setup::Missing>() { 2 } else { 1 })
+        }
+    }
+}
+
+impl Task {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let place = Place::find()?;
+        match self {
+            Self::Setup { groups } => {
+                let groups = if groups.is_empty() { Group::ALL.to_vec() } else { groups };
+                setup::run(&place, &groups)?;
+                println!("Everything is in place for: {}.", setup::names(&groups));
+            }
+            Self::Build => {
+                setup::run(&place, &[Group::Build])?;
+                println!("{}", build_agent(&place)?.display());
+            }
+            Self::Run { arguments } => {
+                setup::run(&place, &[Group::Build])?;
+                let program = build_agent(&place)?;
+                let arguments = if arguments.is_empty() { vec!["run".to_owned()] } else { arguments };
+                let failure = Command::new(&program).args(arguments).exec();
+                return Err(failure).with_context(|| format!("cannot start {}", program.display()));
+            }
+            Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
+            Self::Bench { what, rounds } => bench::run(&place, what, rounds)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Builds the optimised agent and returns where it is.
+fn build_agent(place: &Place) -> anyhow::Result<std::path::PathBuf> {
+    cmd::run(place.cargo().args(["build", "--release", "--package", "tokenhound", "--bin", "tokenhound"]))?;
+    Ok(place.target.join("release/tokenhound"))
+}

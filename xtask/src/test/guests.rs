@@ -1,0 +1,132 @@
+//! The same end-to-end tests, and `tokenhound doctor`, in a guest with another kernel.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use crate::cmd;
+use crate::place::Place;
+use crate::test::live::{AGENT, SKIPS};
+use crate::test::tally::Tally;
+use crate::vm::{self, Contents, Report, Step};
+
+const GUEST_AGENT: &str = "usr/bin/tokenhound";
+const GUEST_SKIPS: &str = "/tmp/skips";
+/// Tells the tests that this is a guest: no network, slow, few programs.
+const IN_GUEST: &str = "TOKENHOUND_GUEST";
+
+pub(super) fn run(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) {
+    if !rustix::process::geteuid().is_root() {
+        tally.skip(format!("guest {series}: its file system needs files of several owners, which only root can make"));
+        return;
+    }
+    match boot(place, series, only, tally) {
+        Ok((report, steps)) => judge(series, &report, &steps, tally),
+        Err(failure) => tally.check(&format!("guest {series}"), Err(failure)),
+    }
+}
+
+fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> anyhow::Result<(Report, Vec<Step>)> {
+    let kernel = vm::fetch(place, series)?;
+    let agent = crate::build_agent(place)?;
+    let mut programs = vec![(agent, GUEST_AGENT.to_owned())];
+    let mut steps = vec![Step { name: "doctor".to_owned(), command: format!("/{GUEST_AGENT} doctor") }];
+    for (index, program) in test_programs(place)?.into_iter().enumerate() {
+        let place = format!("usr/lib/tokenhound/tests-{index}");
+        steps.push(test_step(&place, index, only));
+        programs.push((program, place));
+    }
+
+    let dir = place.target.join("vm").join(&kernel.series);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let initramfs = vm::build_image(place, &dir, &Contents { programs: &programs, files: &[], steps: &steps })?;
+    let log = dir.join("serial.log");
+    println!("guest {series}: booting {}; all it says is kept in {}", kernel.image.display(), log.display());
+    let report = vm::run_guest(&kernel, &initramfs, &log, |line| {
+        println!("{series}| {line}");
+        match line.strip_prefix("SKIPPED ") {
+            Some(reason) => tally.turn_into_skip(format!("guest {series}: {reason}")),
+            None => tally.read(line),
+        }
+    })?;
+    Ok((report, steps))
+}
+
+/// Runs one test program and, at its end, prints what it skipped. Its exit code is the step's.
+fn test_step(program: &str, index: usize, only: Option<&str>) -> Step {
+    let filter = only.unwrap_or_default();
+    let command = format!(
+        "{AGENT}=/{GUEST_AGENT} {SKIPS}={GUEST_SKIPS} {IN_GUEST}=1 /{program} --test-threads=1 {filter}; code=$?; \
+         while read -r line; do echo \"SKIPPED $line\"; done <{GUEST_SKIPS}; echo >{GUEST_SKIPS}; exit $code"
+    );
+    Step { name: format!("tests-{index}"), command: format!(": >{GUEST_SKIPS}; {command}") }
+}
+
+fn judge(series: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
+    if !report.done {
+        tally.fail(format!("guest {series}: it did not come to its end (see its serial log)"));
+    }
+    for step in steps {
+        let name = format!("guest {series}: {}", step.name);
+        match report.steps.iter().find(|(ended, _)| *ended == step.name) {
+            Some((_, 0)) => tally.pass(),
+            Some((_, code)) => tally.fail(format!("{name} ended with {code}")),
+            None => tally.fail(format!("{name} did not end")),
+        }
+    }
+}
+
+/// The end-to-end tests' programs, built but not run.
+fn test_programs(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
+    let mut build = place.cargo();
+    build.args([
+        "test",
+        "--package",
+        "tokenhound-tests",
+        "--no-run",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let messages = cmd::output(&mut build)?;
+    let programs = programs_in(&messages)?;
+    if programs.is_empty() {
+        bail!("the end-to-end tests have no program");
+    }
+    Ok(programs)
+}
+
+/// The test programs that cargo's messages name.
+fn programs_in(messages: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut programs = Vec::new();
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let message: serde_json::Value = serde_json::from_str(line).context("cargo's message is no JSON")?;
+        if message["profile"]["test"] == true {
+            programs.extend(message["executable"].as_str().map(PathBuf::from));
+        }
+    }
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_test_programs_and_nothing_else() {
+        let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/agent"}
+{"reason":"compiler-artifact","profile":{"test":true},"executable":null}
+{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/tests-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(programs_in(messages).unwrap(), [PathBuf::from("/t/tests-1")]);
+    }
+
+    #[test]
+    fn a_guest_that_dies_midway_fails_with_every_step_it_did_not_end() {
+        let steps = ["doctor", "tests-0"].map(|name| Step { name: name.to_owned(), command: String::new() });
+        let report = Report { steps: vec![("doctor".to_owned(), 0)], done: false };
+        let mut tally = Tally::default();
+        judge("6.12", &report, &steps, &mut tally);
+        assert_eq!(tally.to_string(), "1 passed, 2 failed, 0 skipped");
+    }
+}
