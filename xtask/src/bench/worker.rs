@@ -1,0 +1,81 @@
+//! The process that does the measured work.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::cmd::{self, Background};
+use crate::place::Place;
+
+/// Nanoseconds per operation of each run, by operation.
+pub(super) type Sample = BTreeMap<String, Vec<f64>>;
+
+/// How to start a worker.
+pub(super) struct Workplace {
+    program: PathBuf,
+    /// A file that nothing watches.
+    file: &'static str,
+    cpu: usize,
+}
+
+impl Workplace {
+    pub(super) fn prepare(place: &Place) -> anyhow::Result<Self> {
+        cmd::run(place.cargo().args(["build", "--quiet", "--release", "--package", "xtask", "--bin", "bench_worker"]))?;
+        let file =
+            ["/etc/hostname", "/etc/hosts"].into_iter().find(|file| std::fs::read(file).is_ok_and(|b| !b.is_empty()));
+        // The last one: the first takes most of a machine's interrupts.
+        let cpu = std::thread::available_parallelism().map_or(0, |count| count.get() - 1);
+        Ok(Self {
+            program: place.target.join("release/bench_worker"),
+            file: file.context("neither /etc/hostname nor /etc/hosts can be read")?,
+            cpu,
+        })
+    }
+
+    pub(super) fn file(&self) -> &str {
+        self.file
+    }
+
+    pub(super) fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    pub(super) fn start(&self) -> anyhow::Result<Worker> {
+        let mut command = Command::new(&self.program);
+        command.arg(self.file).arg(self.cpu.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Background::start(&mut command)?;
+        let orders = process.stdin().context("the worker takes no input")?;
+        let results = BufReader::new(process.stdout().context("the worker has no output")?);
+        let mut worker = Worker { orders, results, _process: process };
+        // The first measurement pays for page faults and a cold cache.
+        worker.measure()?;
+        Ok(worker)
+    }
+}
+
+pub(super) struct Worker {
+    orders: ChildStdin,
+    results: BufReader<ChildStdout>,
+    _process: Background,
+}
+
+impl Worker {
+    /// Does every operation once over.
+    pub(super) fn measure(&mut self) -> anyhow::Result<Sample> {
+        writeln!(self.orders, "measure").context("the worker is gone")?;
+        let mut line = String::new();
+        self.results.read_line(&mut line).context("the worker is gone")?;
+        let value: serde_json::Value = serde_json::from_str(&line).context("the worker ended early")?;
+        let operations = value.as_object().context("the worker printed something else")?;
+        Ok(operations
+            .iter()
+            .map(|(name, runs)| {
+                let runs = runs.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+                (name.clone(), runs)
+            })
+            .collect())
+    }
+}
