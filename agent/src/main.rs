@@ -1,2 +1,21 @@
 //! Arguments and exit codes, nothing else.
-fn main() {}
+fn main() {
+    {
+        let mut sensor = match tokenhound::probe::load::Sensor::start(None) {
+            Ok(sensor) => sensor,
+            Err(error) => {
+                eprintln!("{error}");
+                return;
+            }
+        };
+        println!("{:?}\n{:?}", sensor.plan, sensor.facts);
+        for proof in tokenhound::probe::selftest::prove(&mut sensor, std::path::Path::new("/tmp")) {
+            println!("{proof:?}");
+        }
+        println!("{:?} {:?}", sensor.lost(), sensor.verified_instructions());
+        let decoder = tokenhound::ingest::decode::Decoder::default();
+        for (ring, bytes) in &sensor.early {
+            println!("{ring:?} {:#?}", decoder.decode(bytes));
+        }
+    }
+}

@@ -104,6 +104,7 @@ fields! {
     task_signal: "task_struct", ["signal"], 8, Required;
     task_nsproxy: "task_struct", ["nsproxy"], 8, Required;
     task_pid: "task_struct", ["thread_pid"], 8, Required;
+    task_comm: "task_struct", ["comm"], 16, Required;
     task_pid_links: "task_struct", ["pid_links"], 0, Required;
     task_login_uid: "task_struct", ["loginuid.val"], 4, Optional("login user of the audit subsystem");
     task_audit_session: "task_struct", ["sessionid"], 4, Optional("session of the audit subsystem");
@@ -123,6 +124,7 @@ fields! {
 
     signal_tty: "signal_struct", ["tty"], 8, Required;
     signal_pids: "signal_struct", ["pids"], 0, Required;
+    signal_live: "signal_struct", ["live.counter"], 4, Required;
     tty_driver: "tty_struct", ["driver"], 8, Required;
     tty_index: "tty_struct", ["index"], 4, Required;
     tty_driver_major: "tty_driver", ["major"], 4, Required;

@@ -6,6 +6,10 @@
 /// The source is `task_struct.group_leader.start_boottime`; `/proc/<pid>/stat` field 22 is the same instant in
 /// clock ticks (proc_pid_stat(5)), so the agent compares with the resolution of a tick where it must.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct ProcessKey {
     /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`).

@@ -23,6 +23,10 @@ impl Kind {
 
 /// First in every record.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Header {
     /// A [`Kind`].
@@ -40,6 +44,10 @@ pub struct Header {
 
 /// A file as the kernel knows it, whatever name led to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct FileId {
     /// `inode.i_ino`.
@@ -53,6 +61,10 @@ pub struct FileId {
 
 /// Who acts: the same facts in every record that has an actor.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Task {
     /// The process.
@@ -89,6 +101,10 @@ pub struct Task {
 
 /// Attributes of a file that decide how far it can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct FileFacts {
     /// Which file.
@@ -107,6 +123,10 @@ pub struct FileFacts {
 
 /// Body of [`Kind::FORK`].
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Fork {
     /// Common head.
@@ -120,6 +140,10 @@ pub struct Fork {
 /// Body of [`Kind::EXEC`], followed by the program's path, the working directory, the name the program was started
 /// by, its arguments and its environment, in this order.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Exec {
     /// Common head; flags are `Exec::*`.
@@ -162,6 +186,10 @@ impl Exec {
 
 /// Body of [`Kind::EXIT`].
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Exit {
     /// Common head.
@@ -186,6 +214,10 @@ impl Object {
 
 /// Body of [`Kind::OPEN`], followed by the file's path.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Open {
     /// Common head; flags are `Open::*`.

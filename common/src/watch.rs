@@ -19,6 +19,10 @@ pub const NAME_WORDS: usize = (NAME_BITS / 64) as usize;
 /// Replacement is a plain copy: while it runs a program may see old and new words mixed. Bits of keys that stay are
 /// set in both, so a key that is watched before and after is never missed.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Filter {
     /// Inodes of watched files and directories, by [`file_bit`].
@@ -27,7 +31,26 @@ pub struct Filter {
     pub names: [u64; NAME_WORDS],
     /// Names of directories whose entries are watched, by [`name_bit`].
     pub directories: [u64; NAME_WORDS],
+    /// Lengths of watched names of [`LONG_NAME`] bytes and more: bit `n` stands for length `n`.
+    pub long_names: u64,
+    /// The same for directories.
+    pub long_directories: u64,
 }
+
+impl Filter {
+    /// Nothing is watched.
+    pub const EMPTY: Self = Self {
+        files: [0; FILE_WORDS],
+        names: [0; NAME_WORDS],
+        directories: [0; NAME_WORDS],
+        long_names: 0,
+        long_directories: 0,
+    };
+}
+
+/// From this length on the dentry may not hold a name inline (`DNAME_INLINE_LEN` is 32 before Linux 6.6 and 40 since),
+/// so such names are filtered by their length alone.
+pub const LONG_NAME: u32 = 32;
 
 /// Index in [`Filter::files`] of a file.
 #[inline(always)]
@@ -114,6 +137,10 @@ impl Shape {
 
 /// Key of the exact name map: a shape and the hashes of the names it fixes (zero where it fixes none).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct NameKey {
     /// Hash of the file's name, or 0.
@@ -130,6 +157,10 @@ pub struct NameKey {
 
 /// Key of the exact file map. The generation is in the value: 0 there means any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct FileKey {
     /// `inode.i_ino`.
@@ -150,6 +181,10 @@ impl FileKey {
 
 /// Value of the exact file map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct FileWatch {
     /// Generation that must match, or 0 for any (file systems that do not tell it).

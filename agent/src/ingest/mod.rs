@@ -1,2 +1,9 @@
-//! Decoded records: rings, decoding, time.
+//! From the rings to observations in the order of kernel time.
+
+pub mod clock;
+pub mod decode;
 pub mod observation;
+pub mod redact;
+pub mod reorder;
+pub mod ring;
+pub mod sequence;

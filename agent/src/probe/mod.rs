@@ -1,1 +1,7 @@
 //! Loading, attaching and proving the kernel programs.
+
+pub mod canary;
+pub mod keys;
+pub mod load;
+pub mod plan;
+pub mod selftest;

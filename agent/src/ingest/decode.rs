@@ -1,0 +1,213 @@
+//! From bytes to observations. Total: any bytes give an observation or an error, never a panic.
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
+
+use tokenhound_common::{
+    process::ProcessKey,
+    record::{self, Header, Kind},
+};
+use zerocopy::FromBytes;
+
+use crate::ingest::{
+    observation::{Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task},
+    redact,
+};
+
+/// Why a record could not be decoded. Such records are counted, never dropped in silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Shorter than its head, or than the lengths in its head say.
+    #[error("record of kind {kind} is cut short: {len} bytes")]
+    Short {
+        /// Kind, 0 if even that is missing.
+        kind: u16,
+        /// Bytes there are.
+        len: usize,
+    },
+    /// A kind of record this agent does not know.
+    #[error("unknown kind of record {0}")]
+    Kind(u16),
+    /// An object this agent does not know.
+    #[error("unknown object {0} in an open record")]
+    Object(u16),
+}
+
+/// A decoded record with its head.
+#[derive(Debug)]
+pub struct Decoded {
+    /// CPU, sequence number, time.
+    pub header: Header,
+    /// What happened.
+    pub observation: Observation,
+}
+
+/// Turns records into observations. Knows which environment variables may pass; all others are dropped here.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    keep: HashSet<String>,
+}
+
+/// `FMODE_READ` and `FMODE_WRITE` (include/linux/fs.h).
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+
+impl Decoder {
+    /// A decoder that lets the variables in `keep` pass.
+    #[must_use]
+    pub fn new(keep: HashSet<String>) -> Self {
+        Self { keep }
+    }
+
+    /// Decodes one record.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no record of a known kind, or cut short.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+        let (header, _) = head::<Header>(bytes, 0)?;
+        let observation = match Kind(header.kind) {
+            Kind::FORK => {
+                let (fork, _) = head::<record::Fork>(bytes, header.kind)?;
+                Observation::Fork(Fork { time: KernelTime(header.time_ns), parent: fork.parent, child: fork.child })
+            }
+            Kind::EXEC => Observation::Exec(Box::new(self.exec(bytes)?)),
+            Kind::EXIT => {
+                let (exit, _) = head::<record::Exit>(bytes, header.kind)?;
+                Observation::Exit(Exit { time: KernelTime(header.time_ns), process: exit.process })
+            }
+            Kind::OPEN => Observation::Open(Box::new(open(bytes)?)),
+            Kind(other) => return Err(DecodeError::Kind(other)),
+        };
+        Ok(Decoded { header, observation })
+    }
+
+    fn exec(&self, bytes: &[u8]) -> Result<Exec, DecodeError> {
+        let (exec, rest) = head::<record::Exec>(bytes, Kind::EXEC.0)?;
+        let mut rest = Sections { rest, kind: Kind::EXEC.0, len: bytes.len() };
+        let flag = |flag: u16| exec.header.flags & flag != 0;
+        let path = kernel_path(rest.take(exec.path_len)?, flag(record::Exec::PATH_TRUNCATED));
+        let cwd = kernel_path(rest.take(exec.cwd_len)?, flag(record::Exec::CWD_TRUNCATED));
+        let script = rest.take(exec.script_len)?;
+        let args = rest.take(exec.args_len)?;
+        let environment = rest.take(exec.env_len)?;
+        Ok(Exec {
+            time: KernelTime(exec.header.time_ns),
+            task: task(&exec.task),
+            executable: exec.executable,
+            path,
+            cwd,
+            script: flag(record::Exec::SCRIPT).then(|| OsString::from_vec(until_nul(script).to_vec())),
+            args: redact::redact(strings(args).map(<[u8]>::to_vec).collect()),
+            args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
+            environment: self.environment(environment, flag(record::Exec::ENV_TRUNCATED)),
+            environment_truncated: flag(record::Exec::ENV_TRUNCATED),
+        })
+    }
+
+    /// The variables that may pass. A last entry that was cut is dropped: its value would be wrong.
+    fn environment(&self, bytes: &[u8], truncated: bool) -> Vec<(String, OsString)> {
+        let whole = if truncated { &bytes[..bytes.iter().rposition(|byte| *byte == 0).unwrap_or(0)] } else { bytes };
+        strings(whole)
+            .filter_map(|entry| {
+                let equals = entry.iter().position(|byte| *byte == b'=')?;
+                let name = std::str::from_utf8(&entry[..equals]).ok().filter(|name| self.keep.contains(*name))?;
+                Some((name.to_owned(), OsStr::from_bytes(&entry[equals + 1..]).to_owned()))
+            })
+            .collect()
+    }
+}
+
+fn open(bytes: &[u8]) -> Result<Open, DecodeError> {
+    let (open, rest) = head::<record::Open>(bytes, Kind::OPEN.0)?;
+    let mut rest = Sections { rest, kind: Kind::OPEN.0, len: bytes.len() };
+    let object = match record::Object(open.object) {
+        record::Object::FILE => Object::File,
+        record::Object::PROC_ENVIRON => Object::ProcEnviron(open.target),
+        record::Object::PROC_MEM => Object::ProcMem(open.target),
+        record::Object(other) => return Err(DecodeError::Object(other)),
+    };
+    Ok(Open {
+        time: KernelTime(open.header.time_ns),
+        task: task(&open.task),
+        object,
+        file: open.file,
+        path: kernel_path(rest.take(open.path_len)?, open.header.flags & record::Open::PATH_TRUNCATED != 0),
+        unlinked: open.header.flags & record::Open::UNLINKED != 0,
+        mode: OpenMode {
+            read: open.open_mode & FMODE_READ != 0,
+            write: open.open_mode & FMODE_WRITE != 0,
+            truncate: open.open_flags & libc::O_TRUNC as u32 != 0,
+        },
+        canary: open.matched & record::Open::MATCH_CANARY != 0,
+    })
+}
+
+fn task(task: &record::Task) -> Task {
+    Task {
+        key: task.key,
+        parent: if task.parent.tgid == 0 { ProcessKey::default() } else { task.parent },
+        tid: task.tid,
+        uid: task.uid,
+        euid: task.euid,
+        gid: task.gid,
+        login_uid: (task.login_uid != u32::MAX).then_some(task.login_uid),
+        audit_session: (task.audit_session != u32::MAX).then_some(task.audit_session),
+        session: task.session,
+        tty: (task.tty != 0).then_some((task.tty >> 20, task.tty & 0xf_ffff)),
+        mount_namespace: task.mount_namespace,
+        pid_namespace: task.pid_namespace,
+        cgroup: task.cgroup,
+        executable: task.executable,
+        comm: String::from_utf8_lossy(until_nul(&task.comm)).into_owned(),
+    }
+}
+
+/// Reads the fixed head of a record.
+fn head<T: FromBytes>(bytes: &[u8], kind: u16) -> Result<(T, &[u8]), DecodeError> {
+    T::read_from_prefix(bytes).map_err(|_| DecodeError::Short { kind, len: bytes.len() })
+}
+
+/// The variable part of a record.
+struct Sections<'a> {
+    rest: &'a [u8],
+    kind: u16,
+    len: usize,
+}
+
+impl<'a> Sections<'a> {
+    fn take(&mut self, len: u16) -> Result<&'a [u8], DecodeError> {
+        let (section, rest) = self
+            .rest
+            .split_at_checked(usize::from(len))
+            .ok_or(DecodeError::Short { kind: self.kind, len: self.len })?;
+        self.rest = rest;
+        Ok(section)
+    }
+}
+
+/// Joins components that come leaf first.
+fn kernel_path(components: &[u8], truncated: bool) -> KernelPath {
+    let mut path = if truncated { PathBuf::new() } else { PathBuf::from("/") };
+    let names: Vec<&[u8]> = strings(components).collect();
+    path.extend(names.iter().rev().map(|name| OsStr::from_bytes(name)));
+    KernelPath { path, truncated }
+}
+
+/// NUL-closed strings; a last one without its NUL counts.
+fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    let mut parts = bytes.split(|byte| *byte == 0);
+    if bytes.is_empty() {
+        parts.next();
+    }
+    parts
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}

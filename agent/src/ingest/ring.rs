@@ -1,0 +1,61 @@
+//! Reads the kernel's ring buffers.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use aya::maps::{MapData, RingBuf};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::ingest::sequence::Ring;
+
+/// Most records taken from one ring before the other one and the rest of the agent get their turn: a producer that
+/// never pauses must not starve the reader.
+pub const BATCH: usize = 1024;
+
+/// Both rings.
+pub struct Rings {
+    hits: RingBuf<MapData>,
+    life: RingBuf<MapData>,
+}
+
+impl Rings {
+    /// Takes the rings of a loaded object.
+    #[must_use]
+    pub fn new(hits: RingBuf<MapData>, life: RingBuf<MapData>) -> Self {
+        Self { hits, life }
+    }
+
+    /// Waits until a ring has records, `wake` becomes readable or `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to poll.
+    pub fn wait(&self, wake: Option<&dyn AsFd>, timeout: Duration) -> io::Result<()> {
+        let mut fds = vec![PollFd::new(&self.hits, PollFlags::IN), PollFd::new(&self.life, PollFlags::IN)];
+        fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN)));
+        let timeout = rustix::time::Timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands out up to [`BATCH`] records of each ring and returns how many there were. Hits come first, so that the
+    /// life records written before a hit are in the same batch or an earlier one.
+    pub fn drain(&mut self, mut take: impl FnMut(Ring, &[u8])) -> usize {
+        drain_one(&mut self.hits, |bytes| take(Ring::Hits, bytes))
+            + drain_one(&mut self.life, |bytes| take(Ring::Life, bytes))
+    }
+}
+
+fn drain_one(ring: &mut RingBuf<MapData>, mut take: impl FnMut(&[u8])) -> usize {
+    for count in 0..BATCH {
+        match ring.next() {
+            Some(record) => take(&record),
+            None => return count,
+        }
+    }
+    BATCH
+}

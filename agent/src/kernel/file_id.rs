@@ -1,0 +1,91 @@
+//! The kernel's identity of a file, as user space can learn it.
+
+use std::{fs, io, path::Path};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use tokenhound_common::record::FileId;
+
+/// Devices of mounted file systems in the kernel's own encoding, by mount id.
+///
+/// `stat` gives another device on btrfs (one for each subvolume) and for some files on overlayfs; the kernel programs
+/// see `super_block.s_dev`, which `/proc/self/mountinfo` shows.
+#[derive(Debug, Default)]
+pub struct Mounts {
+    devices: std::collections::HashMap<u64, u32>,
+}
+
+impl Mounts {
+    /// Reads the mounts of our own namespace.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc/self/mountinfo` cannot be read.
+    pub fn read() -> io::Result<Self> {
+        Ok(Self::parse(&fs::read_to_string("/proc/self/mountinfo")?))
+    }
+
+    /// Lines as in proc_pid_mountinfo(5): mount id, parent id, major:minor, ...
+    fn parse(text: &str) -> Self {
+        let devices = text.lines().filter_map(|line| {
+            let mut fields = line.split(' ');
+            let mount = fields.next()?.parse().ok()?;
+            let (major, minor) = fields.nth(1)?.split_once(':')?;
+            Some((mount, encode(major.parse().ok()?, minor.parse().ok()?)))
+        });
+        Self { devices: devices.collect() }
+    }
+
+    /// Identity of what `path` names; the last component is not followed if it is a link. The generation is 0: it is
+    /// not known here.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file.
+    pub fn identify(&self, path: &Path) -> io::Result<FileId> {
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID | StatxFlags::TYPE;
+        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted)?;
+        let device = self
+            .devices
+            .get(&found.stx_mnt_id)
+            .copied()
+            .unwrap_or_else(|| encode(found.stx_dev_major, found.stx_dev_minor));
+        Ok(FileId { inode: found.stx_ino, device, generation: 0 })
+    }
+}
+
+/// The kernel's internal `dev_t`: 12 bits of major, 20 bits of minor (include/linux/kdev_t.h).
+#[must_use]
+pub const fn encode(major: u32, minor: u32) -> u32 {
+    major << 20 | (minor & 0xf_ffff)
+}
+
+/// Identity of one file; for many, read [`Mounts`] once.
+///
+/// # Errors
+///
+/// When there is no such file or the mounts cannot be read.
+pub fn of(path: &Path) -> io::Result<FileId> {
+    Mounts::read()?.identify(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn parses_mountinfo() {
+        let mounts = Mounts::parse(
+            "36 35 98:3 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n40 36 0:52 / /srv rw - btrfs /dev/sda rw\n",
+        );
+        assert_eq!(mounts.devices.get(&36), Some(&encode(98, 3)));
+        assert_eq!(mounts.devices.get(&40), Some(&52));
+    }
+
+    #[test]
+    fn identifies_a_file_by_its_inode() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(of(file.path()).unwrap().inode, file.as_file().metadata().unwrap().ino());
+    }
+}

@@ -1,0 +1,172 @@
+//! The watch keys in the kernel: exact maps, and the filter in front of them.
+
+use std::collections::HashMap as Mirror;
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use tokenhound_common::{
+    limits::MAX_FILE_IDS,
+    record::FileId,
+    watch::{FileKey, FileWatch, Filter, NameKey, file_bit},
+};
+
+/// Why watch keys could not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A map of the object is not what it should be.
+    #[error("open map `{name}`: {source}")]
+    Open {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// The kernel refused an update.
+    #[error("update map `{name}`: {source}")]
+    Update {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: MapError,
+    },
+    /// More files than the kernel's map can hold.
+    #[error(
+        "{0} watched files are too many (limit {MAX_FILE_IDS}); exclude directories or stores in the configuration"
+    )]
+    TooMany(usize),
+}
+
+/// What the kernel watches, mirrored here.
+pub struct Keys {
+    filter: Array<MapData, Filter>,
+    file_ids: HashMap<MapData, FileKey, FileWatch>,
+    name_keys: HashMap<MapData, NameKey, u32>,
+    bits: Box<Filter>,
+    files: Mirror<FileKey, FileWatch>,
+}
+
+impl Keys {
+    /// Takes over the three maps; nothing is watched yet.
+    ///
+    /// # Errors
+    ///
+    /// When a map has another type than expected.
+    pub fn new(filter: Map, file_ids: Map, name_keys: Map) -> Result<Self, KeysError> {
+        let open = |name| move |source| KeysError::Open { name, source };
+        Ok(Self {
+            filter: filter.try_into().map_err(open("filter"))?,
+            file_ids: file_ids.try_into().map_err(open("FILE_IDS"))?,
+            name_keys: name_keys.try_into().map_err(open("NAME_KEYS"))?,
+            bits: Box::new(Filter::EMPTY),
+            files: Mirror::new(),
+        })
+    }
+
+    /// Sets the names to watch: their keys, and the filter's words for names and directories.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses an update.
+    pub fn watch_names(&mut self, keys: &[NameKey], bits: &Filter) -> Result<(), KeysError> {
+        for key in keys {
+            self.name_keys.insert(key, 1, 0).map_err(|source| KeysError::Update { name: "NAME_KEYS", source })?;
+        }
+        self.bits.names = bits.names;
+        self.bits.directories = bits.directories;
+        self.bits.long_names = bits.long_names;
+        self.bits.long_directories = bits.long_directories;
+        self.publish()
+    }
+
+    /// Watches a file or directory, in addition to what is watched already. Returns whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room or the kernel refuses the update.
+    pub fn watch(&mut self, id: FileId, flags: u32) -> Result<bool, KeysError> {
+        let key = FileKey::of(id);
+        let known = self.files.get(&key).copied();
+        let watch = FileWatch { generation: id.generation, flags: flags | known.map_or(0, |known| known.flags) };
+        if known == Some(watch) {
+            return Ok(false);
+        }
+        if known.is_none() && self.files.len() >= MAX_FILE_IDS as usize {
+            return Err(KeysError::TooMany(self.files.len() + 1));
+        }
+        self.file_ids.insert(key, watch, 0).map_err(|source| KeysError::Update { name: "FILE_IDS", source })?;
+        self.files.insert(key, watch);
+        self.set_bit(key);
+        self.publish()?;
+        Ok(known.is_none())
+    }
+
+    /// Replaces the whole set of files and directories, except canaries.
+    ///
+    /// New ids are added before old ones go, so that nothing which stays is unwatched in between.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many, or the kernel refuses an update.
+    pub fn replace(&mut self, wanted: &Mirror<FileKey, FileWatch>) -> Result<(), KeysError> {
+        if wanted.len() > MAX_FILE_IDS as usize {
+            return Err(KeysError::TooMany(wanted.len()));
+        }
+        for (key, watch) in wanted {
+            if self.files.get(key) != Some(watch) {
+                self.file_ids.insert(key, watch, 0).map_err(|source| KeysError::Update { name: "FILE_IDS", source })?;
+                self.files.insert(*key, *watch);
+                self.set_bit(*key);
+            }
+        }
+        self.publish()?;
+        let stale: Vec<FileKey> = self
+            .files
+            .iter()
+            .filter(|(key, watch)| watch.flags & FileWatch::CANARY == 0 && !wanted.contains_key(key))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in &stale {
+            self.forget(*key)?;
+        }
+        self.bits.files = Filter::EMPTY.files;
+        for key in self.files.keys().copied().collect::<Vec<_>>() {
+            self.set_bit(key);
+        }
+        self.publish()
+    }
+
+    /// Stops watching one id. Its filter bit stays until the next [`Keys::replace`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the update.
+    pub fn forget(&mut self, key: FileKey) -> Result<(), KeysError> {
+        if self.files.remove(&key).is_some() {
+            match self.file_ids.remove(&key) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(source) => return Err(KeysError::Update { name: "FILE_IDS", source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Files and directories watched by id.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether no file is watched by id.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    fn set_bit(&mut self, key: FileKey) {
+        let bit = file_bit(key.inode, key.device);
+        self.bits.files[(bit / 64) as usize] |= 1 << (bit % 64);
+    }
+
+    fn publish(&mut self) -> Result<(), KeysError> {
+        self.filter.set(0, *self.bits, 0).map_err(|source| KeysError::Update { name: "filter", source })
+    }
+}

@@ -1,0 +1,209 @@
+//! What is worth a record: two cheap questions for every open, exact answers for the few that pass.
+
+use core::{ffi::c_void, ptr::read_volatile};
+
+use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, helpers::generated::bpf_probe_read_kernel, macros::map, maps::HashMap};
+use tokenhound_common::{
+    limits::{KEY_NAME_BYTES, MAX_FILE_IDS, MAX_NAME_KEYS},
+    loss::Reason,
+    record::Open,
+    watch::{FileKey, FileWatch, Filter, LONG_NAME, NAME_KEY_WORDS, NameKey, Shape, file_bit, name_bit, name_hash},
+};
+
+use crate::{
+    emit::lost,
+    kernel::{Copied, Load, Pointer, masked, offset},
+    task,
+};
+
+/// The bit tables. A section of its own, because the agent replaces it as a whole.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.filter")]
+static mut FILTER: Filter = Filter::EMPTY;
+
+/// Watched files and directories by id.
+#[map]
+static FILE_IDS: HashMap<FileKey, FileWatch> = HashMap::with_max_entries(MAX_FILE_IDS, BPF_F_NO_PREALLOC);
+
+/// Watched names.
+#[map]
+static NAME_KEYS: HashMap<NameKey, u32> = HashMap::with_max_entries(MAX_NAME_KEYS, BPF_F_NO_PREALLOC);
+
+/// `PROC_SUPER_MAGIC` (include/uapi/linux/magic.h).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const S_IFMT: u16 = 0o170_000;
+const S_IFREG: u16 = 0o100_000;
+
+/// Answer of [`first`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    None,
+    /// Look closer.
+    Watched,
+    /// `/proc/<pid>/environ`.
+    ProcEnviron,
+    /// `/proc/<pid>/mem`.
+    ProcMem,
+}
+
+/// The questions asked of every open. Loads only; no helper is called.
+#[inline(always)]
+pub fn first<L: Load>(file: Pointer) -> Interest {
+    let inode = L::pointer(file, offset!(file_inode));
+    if L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+        return Interest::None;
+    }
+    let dentry = L::pointer(file, offset!(file_dentry));
+    let (len, head) = short_name::<L>(dentry);
+    let super_block = L::pointer(inode, offset!(inode_super));
+    if L::load::<u64>(super_block, offset!(super_magic)) == PROC_SUPER_MAGIC {
+        return match (len, head) {
+            (7, ENVIRON) => Interest::ProcEnviron,
+            (3, MEM) => Interest::ProcMem,
+            _ => Interest::None,
+        };
+    }
+    let device = L::load::<u32>(super_block, offset!(super_device));
+    if file_may_match(L::load(inode, offset!(inode_number)), device) || name_may_match(len, head) {
+        return Interest::Watched;
+    }
+    let parent = L::pointer(dentry, offset!(dentry_parent));
+    let directory = L::pointer(parent, offset!(dentry_inode));
+    if file_may_match(L::load(directory, offset!(inode_number)), device) {
+        return Interest::Watched;
+    }
+    let (len, head) = short_name::<L>(parent);
+    if directory_may_match(len, head) {
+        return Interest::Watched;
+    }
+    let (len, head) = short_name::<L>(L::pointer(parent, offset!(dentry_parent)));
+    if directory_may_match(len, head) {
+        return Interest::Watched;
+    }
+    Interest::None
+}
+
+const ENVIRON: u64 = tokenhound_common::watch::name_head(b"environ");
+const MEM: u64 = tokenhound_common::watch::name_head(b"mem");
+
+/// Length of a name and its first eight bytes; bytes behind a shorter name are cleared.
+#[inline(always)]
+fn short_name<L: Load>(dentry: Pointer) -> (u32, u64) {
+    let len = L::load::<u32>(dentry, offset!(dentry_name_len));
+    let mut head = L::load::<u64>(dentry, offset!(dentry_inline_name));
+    if len < 8 {
+        head &= !(u64::MAX << (8 * (len & 7)));
+    }
+    (len, head)
+}
+
+#[inline(always)]
+fn file_may_match(inode: u64, device: u32) -> bool {
+    let bit = file_bit(inode, device);
+    // SAFETY: `file_bit` is below FILE_BITS, which the table holds. Volatile: the agent replaces it at run time.
+    let word = unsafe { read_volatile((&raw const FILTER.files).cast::<u64>().add((bit >> 6) as usize)) };
+    word >> (bit & 63) & 1 != 0
+}
+
+#[inline(always)]
+fn name_may_match(len: u32, head: u64) -> bool {
+    if len >= LONG_NAME {
+        // SAFETY: a member of the table.
+        return unsafe { read_volatile(&raw const FILTER.long_names) } >> (len & 63) & 1 != 0;
+    }
+    let bit = name_bit(len, head);
+    // SAFETY: as in `file_may_match`.
+    let word = unsafe { read_volatile((&raw const FILTER.names).cast::<u64>().add((bit >> 6) as usize)) };
+    word >> (bit & 63) & 1 != 0
+}
+
+#[inline(always)]
+fn directory_may_match(len: u32, head: u64) -> bool {
+    if len >= LONG_NAME {
+        // SAFETY: a member of the table.
+        return unsafe { read_volatile(&raw const FILTER.long_directories) } >> (len & 63) & 1 != 0;
+    }
+    let bit = name_bit(len, head);
+    // SAFETY: as in `file_may_match`.
+    let word = unsafe { read_volatile((&raw const FILTER.directories).cast::<u64>().add((bit >> 6) as usize)) };
+    word >> (bit & 63) & 1 != 0
+}
+
+/// The exact answer: which keys the file matches, `MATCH_*`; 0 for none.
+#[inline(always)]
+pub fn exact(file: Pointer) -> u16 {
+    let inode = Copied::pointer(file, offset!(file_inode));
+    let dentry = Copied::pointer(file, offset!(file_dentry));
+    let parent = Copied::pointer(dentry, offset!(dentry_parent));
+    let mut matched = file_ids(inode, Copied::pointer(parent, offset!(dentry_inode)));
+    let name = hash(dentry);
+    let parent_name = hash(parent);
+    let grandparent_name = hash(Copied::pointer(parent, offset!(dentry_parent)));
+    if known(name, 0, 0, Shape::NAME)
+        || known(name, parent_name, 0, Shape::NAME_PARENT)
+        || known(name, 0, grandparent_name, Shape::NAME_GRANDPARENT)
+    {
+        matched |= Open::MATCH_NAME;
+    }
+    if known(0, parent_name, 0, Shape::PARENT)
+        || known(0, parent_name, grandparent_name, Shape::PARENT_GRANDPARENT)
+        || known(0, 0, grandparent_name, Shape::GRANDPARENT)
+    {
+        matched |= Open::MATCH_DIRECTORY_NAME;
+    }
+    matched
+}
+
+#[inline(always)]
+fn file_ids(inode: Pointer, directory: Pointer) -> u16 {
+    let mut matched = 0;
+    let id = task::file_id(inode);
+    // SAFETY: the value is two integers; a slot that is replaced under us yields an old or a new one.
+    if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
+        if watch.flags & FileWatch::ITSELF != 0 && (watch.generation == 0 || watch.generation == id.generation) {
+            matched |= Open::MATCH_FILE_ID;
+        }
+        if watch.flags & FileWatch::CANARY != 0 {
+            matched |= Open::MATCH_CANARY;
+        }
+    }
+    let id = task::file_id(directory);
+    // SAFETY: as above.
+    if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
+        if watch.flags & FileWatch::ENTRIES != 0 && (watch.generation == 0 || watch.generation == id.generation) {
+            matched |= Open::MATCH_DIRECTORY_ID;
+        }
+    }
+    matched
+}
+
+#[inline(always)]
+fn known(name: u64, parent: u64, grandparent: u64, shape: Shape) -> bool {
+    let key = NameKey { name, parent, grandparent, shape: shape.0, reserved: 0 };
+    // SAFETY: the value is not read.
+    unsafe { NAME_KEYS.get(&key) }.is_some()
+}
+
+/// Hash of a dentry's name as a watch key has it; 0 for names longer than any key.
+#[inline(never)]
+fn hash(dentry: Pointer) -> u64 {
+    let len: u32 = Copied::load(dentry, offset!(dentry_name_len));
+    if len == 0 || len as usize > KEY_NAME_BYTES {
+        return 0;
+    }
+    let mut words = [0u64; NAME_KEY_WORDS];
+    let source = Copied::pointer(dentry, offset!(dentry_name));
+    // SAFETY: `len` is at most KEY_NAME_BYTES, less than the words hold.
+    let status = unsafe {
+        bpf_probe_read_kernel(
+            words.as_mut_ptr().cast::<c_void>(),
+            masked::<63>(u64::from(len)) as u32,
+            source.cast::<c_void>(),
+        )
+    };
+    if status != 0 {
+        lost(Reason::NAME);
+        return 0;
+    }
+    name_hash(&words)
+}

@@ -1,0 +1,157 @@
+//! Process life: fork, exec and exit.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel_str, bpf_probe_read_user};
+use tokenhound_common::{
+    limits::{ARGS_BYTES, ENV_BYTES, SCRIPT_BYTES},
+    loss::Reason,
+    record::{Exec, Exit, Fork, Kind},
+};
+
+use crate::{
+    emit::{self, Ring, lost},
+    kernel::{Copied, Load, Pointer, offset},
+    path,
+    scratch::{self, Slot},
+    task,
+};
+
+/// A process was created. Threads are of no interest.
+#[inline(always)]
+pub fn fork(parent: Pointer, child: Pointer) -> i32 {
+    let tgid: u32 = Copied::load(child, offset!(task_tgid));
+    if Copied::load::<u32>(child, offset!(task_tid)) != tgid {
+        return 0;
+    }
+    let record =
+        Fork { header: emit::header(Ring::Life, Kind::FORK), parent: task::key(parent), child: task::key(child) };
+    // SAFETY: a local without padding.
+    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
+    0
+}
+
+/// The last thread of a process is on its way out.
+#[inline(always)]
+pub fn exit(task: Pointer) -> i32 {
+    let signal = Copied::pointer(task, offset!(task_signal));
+    if Copied::load::<u32>(signal, offset!(signal_live)) != 0 {
+        return 0;
+    }
+    let record = Exit { header: emit::header(Ring::Life, Kind::EXIT), process: task::key(task) };
+    // SAFETY: a local without padding.
+    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
+    0
+}
+
+/// A process replaced its program.
+#[inline(always)]
+pub fn exec(task: Pointer, binprm: Pointer) -> i32 {
+    let Some(record) = scratch::bytes(Slot::Life as u32) else {
+        lost(Reason::SCRATCH);
+        return 0;
+    };
+    // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
+    let exec = unsafe { &mut *record.cast::<Exec>() };
+    exec.header = emit::header(Ring::Life, Kind::EXEC);
+    task::describe(task, &mut exec.task);
+    // SAFETY: helper without arguments.
+    exec.task.cgroup = unsafe { bpf_get_current_cgroup_id() };
+    exec.reserved = [0; 3];
+    let mm = Copied::pointer(task, offset!(task_mm));
+    let file = Copied::pointer(mm, offset!(mm_executable));
+    task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut exec.executable);
+
+    let mut at = size_of::<Exec>();
+    at += executable_path(exec, at, file);
+    at += working_directory(exec, at, task);
+    // SAFETY: the sections follow each other; their largest sizes add up to the size of the slot.
+    unsafe {
+        at += script(exec, record.add(at), binprm);
+        at += arguments(exec, record.add(at), mm);
+        at += environment(exec, record.add(at), mm);
+        emit::output(Ring::Life, record, at);
+    }
+    0
+}
+
+#[inline(always)]
+fn executable_path(exec: &mut Exec, at: usize, file: Pointer) -> usize {
+    let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
+    let walk = path::write(Slot::Life, at, dentry, mount);
+    exec.path_len = walk.len() as u16;
+    if walk.truncated() {
+        exec.header.flags |= Exec::PATH_TRUNCATED;
+    }
+    walk.len()
+}
+
+#[inline(always)]
+fn working_directory(exec: &mut Exec, at: usize, task: Pointer) -> usize {
+    let fs = Copied::pointer(task, offset!(task_fs));
+    let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
+    let walk = path::write(Slot::Life, at, dentry, mount);
+    exec.cwd_len = walk.len() as u16;
+    if walk.truncated() {
+        exec.header.flags |= Exec::CWD_TRUNCATED;
+    }
+    walk.len()
+}
+
+/// For `#!` scripts: the kernel loads the interpreter and keeps the script's name in `filename`.
+#[inline(always)]
+unsafe fn script(exec: &mut Exec, at: *mut u8, binprm: Pointer) -> usize {
+    exec.script_len = 0;
+    let filename = Copied::pointer(binprm, offset!(binprm_filename));
+    if filename == Copied::pointer(binprm, offset!(binprm_interpreter)) {
+        return 0;
+    }
+    // SAFETY: see `exec`.
+    let written =
+        unsafe { bpf_probe_read_kernel_str(at.cast::<c_void>(), SCRIPT_BYTES as u32, filename.cast::<c_void>()) };
+    if written <= 0 || written > SCRIPT_BYTES as i64 {
+        return 0;
+    }
+    exec.header.flags |= Exec::SCRIPT;
+    if written == SCRIPT_BYTES as i64 {
+        exec.header.flags |= Exec::SCRIPT_TRUNCATED;
+    }
+    exec.script_len = written as u16;
+    written as usize
+}
+
+#[inline(always)]
+unsafe fn arguments(exec: &mut Exec, at: *mut u8, mm: Pointer) -> usize {
+    let start: u64 = Copied::load(mm, offset!(mm_arg_start));
+    let end: u64 = Copied::load(mm, offset!(mm_arg_end));
+    let mut len = end.wrapping_sub(start);
+    if len > ARGS_BYTES as u64 {
+        len = ARGS_BYTES as u64;
+        exec.header.flags |= Exec::ARGS_TRUNCATED;
+    }
+    // SAFETY: see `exec`; the helper checks the user's address.
+    if unsafe { bpf_probe_read_user(at.cast::<c_void>(), len as u32, start as *const c_void) } != 0 {
+        exec.header.flags |= Exec::ARGS_UNREADABLE;
+        len = 0;
+    }
+    exec.args_len = len as u16;
+    len as usize
+}
+
+#[inline(always)]
+unsafe fn environment(exec: &mut Exec, at: *mut u8, mm: Pointer) -> usize {
+    let start: u64 = Copied::load(mm, offset!(mm_env_start));
+    let end: u64 = Copied::load(mm, offset!(mm_env_end));
+    let mut len = end.wrapping_sub(start);
+    if len > ENV_BYTES as u64 {
+        len = ENV_BYTES as u64;
+        exec.header.flags |= Exec::ENV_TRUNCATED;
+    }
+    // SAFETY: see `exec`; the helper checks the user's address.
+    if unsafe { bpf_probe_read_user(at.cast::<c_void>(), len as u32, start as *const c_void) } != 0 {
+        exec.header.flags |= Exec::ENV_TRUNCATED;
+        len = 0;
+    }
+    exec.env_len = len as u16;
+    len as usize
+}
