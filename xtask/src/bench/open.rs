@@ -88,7 +88,7 @@ fn report(dir: &Path, workplace: &Workplace, rows: &[Row], rounds: u32) -> anyho
     if let Some(trouble) = &agent.trouble {
         bail!("the agent could not be measured: {trouble}");
     }
-    let (text, kept) = verdicts(BUDGETS, agent);
+    let (text, kept) = verdicts(BUDGETS, agent, rows.get(1));
     println!("{text}");
     if !kept {
         bail!("the agent is over its budget");

@@ -119,6 +119,11 @@ fn prove(process: &mut Background, watched: &Path, output: &Path, mark: &str) ->
         .context("it did not report the watched file")
 }
 
+/// What an earlier round left would prove nothing.
+fn remove(file: &Path) -> std::io::Result<()> {
+    if file.exists() { fs::remove_file(file) } else { Ok(()) }
+}
+
 fn agent(scene: &Scene) -> anyhow::Result<Running> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let state = scene.scratch.join("state");
@@ -179,12 +184,13 @@ fn auditd(scene: &Scene) -> anyhow::Result<Running> {
     let config = scene.scratch.join("audit");
     fs::create_dir_all(config.join("plugins.d"))?;
     let log = config.join("audit.log");
+    remove(&log)?;
     fs::write(
         config.join("auditd.conf"),
         format!(
             "local_events = yes\nwrite_logs = yes\nlog_file = {}\nlog_group = root\nlog_format = RAW\n\
              flush = INCREMENTAL_ASYNC\nfreq = 50\nmax_log_file = 64\nmax_log_file_action = ROTATE\nnum_logs = 2\n\
-             space_left_action = IGNORE\nadmin_space_left_action = IGNORE\ndisk_full_action = IGNORE\n\
+             space_left = 2\nadmin_space_left = 1\nspace_left_action = IGNORE\nadmin_space_left_action = IGNORE\ndisk_full_action = IGNORE\n\
              disk_error_action = IGNORE\nplugin_dir = {}\n",
             log.display(),
             config.join("plugins.d").display()
@@ -229,7 +235,7 @@ fn bpftrace(scene: &Scene) -> anyhow::Result<Running> {
 
 fn fatrace(scene: &Scene) -> anyhow::Result<Running> {
     let output = scene.scratch.join("fatrace.out");
-    fs::write(&output, "")?;
+    remove(&output)?;
     let mut command = Command::new(cmd::find("fatrace").context("fatrace is not installed")?);
     command.arg("-o").arg(&output).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(fs::File::create(scene.scratch.join("fatrace.log"))?);

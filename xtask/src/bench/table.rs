@@ -65,6 +65,11 @@ impl Row {
         })
     }
 
+    /// The best run over the best bare one.
+    fn ratio(&self, operation: &str) -> Option<f64> {
+        self.cost(operation).map(|cost| cost.best / cost.best_bare)
+    }
+
     pub(super) fn json(&self) -> serde_json::Value {
         let rounds: Vec<_> =
             self.rounds.iter().map(|(bare, with)| serde_json::json!({ "bare": bare, "with": with })).collect();
@@ -114,12 +119,13 @@ pub(super) fn print(columns: &[Column], rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-/// Whether the row keeps its budgets, in words, and whether it keeps them all.
-pub(super) fn verdicts(budgets: &[Budget], row: &Row) -> (String, bool) {
+/// Whether the row keeps its budgets, in words, and whether it keeps them all. `floor` is what part of the cost is the
+/// kernel's own and comes with any tracing of system calls.
+pub(super) fn verdicts(budgets: &[Budget], row: &Row, floor: Option<&Row>) -> (String, bool) {
     let mut kept = true;
     let mut lines = Vec::new();
     for budget in budgets {
-        let ratio = row.cost(budget.operation).map(|cost| cost.best / cost.best_bare);
+        let ratio = row.ratio(budget.operation);
         let good = ratio.is_some_and(|ratio| ratio <= budget.most);
         kept &= good;
         lines.push(format!(
@@ -129,6 +135,9 @@ pub(super) fn verdicts(budgets: &[Budget], row: &Row) -> (String, bool) {
             budget.most,
             if good { "kept" } else { "broken" }
         ));
+        if let Some(floor) = floor.and_then(|row| row.ratio(budget.operation)) {
+            lines.push(format!("        (the kernel's slow path for system calls alone: {floor:.2})"));
+        }
     }
     (lines.join("\n"), kept)
 }
@@ -158,9 +167,9 @@ mod tests {
     #[test]
     fn a_budget_is_broken_above_it_and_when_nothing_was_measured() {
         let budgets = [Budget { operation: "open+close", most: 1.10 }];
-        assert!(verdicts(&budgets, &row(&[(&[100.0], &[109.0])])).1);
-        assert!(!verdicts(&budgets, &row(&[(&[100.0], &[112.0])])).1);
-        assert!(!verdicts(&budgets, &row(&[])).1);
+        assert!(verdicts(&budgets, &row(&[(&[100.0], &[109.0])]), None).1);
+        assert!(!verdicts(&budgets, &row(&[(&[100.0], &[112.0])]), None).1);
+        assert!(!verdicts(&budgets, &row(&[]), None).1);
     }
 
     #[test]
