@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod fields;
+pub mod kfunc;
 pub mod limits;
 pub mod loss;
 #[cfg(feature = "user")]

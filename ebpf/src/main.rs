@@ -4,6 +4,7 @@
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs read kernel memory; the verifier checks each access")]
 
+mod descriptor;
 mod emit;
 mod filter;
 mod kernel;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_get_current_task, generated::bpf_get_current_cgroup_id},
+    helpers::{bpf_get_current_task, bpf_get_current_task_btf, generated::bpf_get_current_cgroup_id},
     programs::TracePointContext,
 };
 use tokenhound_common::{
@@ -12,9 +12,10 @@ use tokenhound_common::{
 };
 
 use crate::{
+    descriptor,
     emit::{self, Ring, lost},
     filter::{self, Interest},
-    kernel::{Copied, Direct, Load, Pointer, agent_tgid, offset},
+    kernel::{Copied, Direct, Load, Pointer, agent_tgid, offset, struct_file_id},
     path,
     scratch::{self, Slot},
     task,
@@ -40,24 +41,29 @@ pub fn opened(file: Pointer) -> i32 {
 #[inline(always)]
 pub fn returned(ctx: &TracePointContext) -> u32 {
     // SAFETY: `ret` of every `sys_exit_*` event; the agent checks the event's format before it attaches.
-    let descriptor = unsafe { *ctx.as_ptr().cast::<u8>().add(16).cast::<i64>() };
+    let descriptor: i64 = unsafe { *ctx.as_ptr().cast::<u8>().add(16).cast::<i64>() };
     if (-MAX_ERRNO..0).contains(&descriptor) {
         return 0;
     }
-    let task = current();
-    let files = Copied::pointer(task, offset!(task_files));
-    let table = Copied::pointer(files, offset!(files_table));
-    let array = Copied::pointer(table, offset!(table_array));
-    let file = Copied::pointer(array, (descriptor as u32) << 3);
+    if struct_file_id() != 0 {
+        // SAFETY: helper without arguments; the agent has found it and the cast to exist.
+        let task = unsafe { bpf_get_current_task_btf() as Pointer };
+        return examine::<Direct>(descriptor::typed(descriptor::file::<Direct>(task, descriptor as u32)));
+    }
+    examine::<Copied>(descriptor::file::<Copied>(current(), descriptor as u32))
+}
+
+#[inline(always)]
+fn examine<L: Load>(file: Pointer) -> u32 {
     if file.is_null() {
         // Another thread closed it already, or the table was replaced under us.
         lost(Reason::DESCRIPTOR);
         return 0;
     }
-    if Copied::load::<u32>(file, offset!(file_mode)) & FMODE_PATH != 0 {
+    if L::load::<u32>(file, offset!(file_mode)) & FMODE_PATH != 0 {
         return 0;
     }
-    let interest = filter::first::<Copied>(file);
+    let interest = filter::first::<L>(file);
     if interest != Interest::None {
         report(file, interest);
     }

@@ -169,6 +169,23 @@ impl Btf {
         self.named(name).any(|ty| ty.kind() == KIND_FUNC)
     }
 
+    /// Number of the function `name`, for calls of kernel functions. `None` if there is none, or more than one.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.single_id(name, KIND_FUNC)
+    }
+
+    /// Number of the structure `name`. `None` if there is none, or more than one.
+    #[must_use]
+    pub fn structure_id(&self, name: &str) -> Option<u32> {
+        self.single_id(name, KIND_STRUCT)
+    }
+
+    fn single_id(&self, name: &str, kind: u32) -> Option<u32> {
+        let mut ids = self.ids(name).filter(|id| self.types[*id as usize].kind() == kind);
+        ids.next().filter(|_| ids.next().is_none())
+    }
+
     /// Finds a member by the dotted `path`, entering anonymous structures and unions on the way.
     ///
     /// # Errors
@@ -266,8 +283,12 @@ impl Btf {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = Type> {
+        self.ids(name).map(|id| self.types[id as usize])
+    }
+
+    fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
         let ids = self.by_name.get(&name_hash(name.as_bytes())).map_or(&[][..], Vec::as_slice);
-        ids.iter().map(|id| self.types[*id as usize]).filter(move |ty| self.string(ty.name) == Some(name.as_bytes()))
+        ids.iter().copied().filter(move |id| self.string(self.types[*id as usize].name) == Some(name.as_bytes()))
     }
 
     fn string(&self, offset: u32) -> Option<&[u8]> {

@@ -7,7 +7,7 @@ use aya::{
     maps::{MapData, MapError, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, ProgramError, TracePoint},
 };
-use tokenhound_common::loss::Reason;
+use tokenhound_common::{kfunc, loss::Reason};
 
 use crate::{
     detect::access::Tier,
@@ -137,12 +137,14 @@ impl Sensor {
         let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
         let Resolved { offsets, missing } = offsets::resolve(&btf).map_err(LoadError::Offsets)?;
         let has_hook = btf.has_function("security_file_open");
+        let (object, file_type) = complete_calls(&btf)?;
         drop(btf);
         let tgid = process::id();
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("AGENT_TGID", &tgid, true)
-            .load(OBJECT)?;
+            .override_global("STRUCT_FILE_ID", &file_type, true)
+            .load(&object)?;
         let types = aya::Btf::from_sys_fs()?;
         for hook in plan::LIFE {
             attach(&mut ebpf, &types, hook)?;
@@ -203,6 +205,24 @@ impl Sensor {
         counts.sort();
         counts
     }
+}
+
+/// The object with its calls of kernel functions completed, and the BTF id of `struct file`, or 0 where the kernel has no
+/// `bpf_rdonly_cast` (before Linux 6.2) and programs must do without.
+fn complete_calls(btf: &Btf) -> Result<(Vec<u8>, u32), LoadError> {
+    let (call, file_type) = match (btf.function_id("bpf_rdonly_cast"), btf.structure_id("file")) {
+        (Some(function), Some(file)) => (kfunc::call(function), file),
+        _ => (kfunc::NOTHING, 0),
+    };
+    let placeholder = kfunc::RDONLY_CAST.to_le_bytes();
+    let mut object = OBJECT.to_vec();
+    let mut found = false;
+    // Sections of instructions are aligned, so the placeholder is as well.
+    for instruction in object.chunks_exact_mut(8).filter(|chunk| **chunk == placeholder) {
+        instruction.copy_from_slice(&call.to_le_bytes());
+        found = true;
+    }
+    if found { Ok((object, file_type)) } else { Err(LoadError::Missing { kind: "call", name: "bpf_rdonly_cast" }) }
 }
 
 fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, LoadError> {
