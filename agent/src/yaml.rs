@@ -3,8 +3,8 @@
 //! A document becomes a tree of [`Node`]s that know where they stand; [`fields`] turns nodes into values and collects
 //! every mistake instead of stopping at the first.
 
-mod file;
 pub mod fields;
+mod file;
 
 use std::{
     fmt,
