@@ -1,2 +1,3 @@
 //! Decoded records: rings, decoding, time.
+pub mod clock;
 pub mod observation;
