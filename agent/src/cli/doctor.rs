@@ -1,0 +1,86 @@
+//! `tokenhound doctor`.
+
+use std::{fmt::Write, sync::{Arc, mpsc}};
+
+use super::{CliError, Exit, SensorOptions, print, session::{Inputs, Session}};
+use crate::{
+    kernel::facts::{self, Answer, Facts},
+    pipeline::Scope,
+    probe::{plan, selftest::Proof},
+    telemetry::Metrics,
+};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    sensor: SensorOptions,
+}
+
+/// Prints what it finds; the exit code is 0 only when every probe of the chosen tier is live.
+pub fn execute(options: &Options) -> Result<Exit, CliError> {
+    let facts = facts::gather();
+    let mut text = describe(&facts);
+    let inputs = match Inputs::read(&options.sensor) {
+        Ok(inputs) => {
+            let _ = writeln!(text, "  ok    catalogue: {} stores; policy: {} exceptions", inputs.catalogue.stores().len(), inputs.policy.len());
+            inputs
+        }
+        Err(error) => {
+            print(&text)?;
+            return Err(error);
+        }
+    };
+    let (findings, _keep) = mpsc::channel();
+    match Session::start(&options.sensor, inputs, Scope::Descendants, Vec::new(), Arc::new(Metrics::new()), findings) {
+        Ok(session) => {
+            let live = session.proofs.iter().all(|proof| proof.failure.is_none());
+            describe_probes(&mut text, &session.plan, &session.proofs);
+            session.stop()?;
+            print(&text)?;
+            Ok(if live { Exit::Success } else { Exit::Unsupported })
+        }
+        Err(error) => {
+            print(&text)?;
+            Err(error)
+        }
+    }
+}
+
+fn describe(facts: &Facts) -> String {
+    let mut text = format!("kernel {}\n", facts.release);
+    line(&mut text, "type information (BTF)", &facts.btf);
+    line(&mut text, "rights", &facts.rights);
+    match &facts.lsm {
+        Some(list) => {
+            let _ = writeln!(text, "  ok    active security modules: {}", list.join(", "));
+        }
+        None => {
+            let _ = writeln!(text, "  --    active security modules: unknown, securityfs is not mounted");
+        }
+    }
+    for (call, answer) in &facts.exits {
+        line(&mut text, &format!("exit event of {call}"), answer);
+    }
+    text
+}
+
+fn line(text: &mut String, what: &str, answer: &Answer) {
+    let _ = match answer {
+        Answer::Yes => writeln!(text, "  ok    {what}"),
+        Answer::No(reason) => writeln!(text, "  no    {what}: {reason}"),
+    };
+}
+
+fn describe_probes(text: &mut String, plan: &plan::Plan, proofs: &[Proof]) {
+    let _ = writeln!(text, "tier {}", plan.tier.name());
+    for reason in &plan.reasons {
+        let _ = writeln!(text, "  --    not used: {reason}");
+    }
+    for proof in proofs {
+        let _ = match &proof.failure {
+            None => writeln!(text, "  live  {}", proof.hook.program()),
+            Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.program()),
+        };
+    }
+}

@@ -1,0 +1,167 @@
+//! The command line: one file per subcommand. What it promises is in DESIGN and in `tokenhound help`.
+
+mod catalogue;
+mod demo;
+mod doctor;
+mod explain;
+mod policy;
+mod run;
+mod session;
+mod watch;
+
+use std::{fmt::Display, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::detect::access::Tier;
+
+/// Runtime token-misuse monitor: who touched our tokens, was that the program the token was issued to, and where did
+/// the token go next?
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Watch the whole machine until told to stop.
+    Run(run::Options),
+    /// Run a command and report what its process tree touches.
+    Watch(watch::Options),
+    /// Say what this kernel offers and whether every probe works, with a remedy for what does not.
+    Doctor(doctor::Options),
+    /// Look into the catalogue of credential stores.
+    #[command(subcommand)]
+    Catalogue(catalogue::Subcommands),
+    /// Check exceptions to what the catalogue expects.
+    #[command(subcommand)]
+    Policy(policy::Subcommands),
+    /// Explain a detector: what it fires on, why it matters, what to do.
+    Explain(explain::Options),
+    /// Steal a made-up token before your eyes, and leave nothing behind.
+    Demo(demo::Options),
+    /// Plays a part in the demo.
+    #[command(hide = true)]
+    DemoActor(demo::ActorOptions),
+}
+
+/// How the sensor is set up; the same for every command that starts it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SensorOptions {
+    /// Kernel mechanism to use instead of the best one that works.
+    #[arg(long, value_enum)]
+    pub tier: Option<TierName>,
+    /// Directory with further catalogue files.
+    #[arg(long, value_name = "DIR", default_value = crate::catalogue::DIRECTORY)]
+    pub catalogue: PathBuf,
+    /// Directory with policy files.
+    #[arg(long, value_name = "DIR", default_value = crate::policy::DIRECTORY)]
+    pub policy: PathBuf,
+}
+
+/// A tier on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TierName {
+    /// Function entry.
+    Fentry,
+    /// System call tracepoints.
+    Tracepoint,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Fentry => Self::Fentry,
+            TierName::Tracepoint => Self::Tracepoint,
+        }
+    }
+}
+
+/// Exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Fine.
+    Success,
+    /// It failed.
+    Failure,
+    /// Usage or configuration; nothing was started.
+    Usage,
+    /// Findings at or above the level asked for.
+    Findings,
+    /// This kernel or these rights do not allow it.
+    Unsupported,
+    /// The exit code of the watched command.
+    Of(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+            Exit::Findings => 3,
+            Exit::Unsupported => 77,
+            Exit::Of(code) => code,
+        })
+    }
+}
+
+/// An error for the user, with the exit code it means.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+}
+
+impl CliError {
+    /// Something is wrong with what the user gave us.
+    pub fn usage(message: impl Display) -> Self {
+        Self { exit: Exit::Usage, message: message.to_string() }
+    }
+
+    /// Something failed.
+    pub fn failure(message: impl Display) -> Self {
+        Self { exit: Exit::Failure, message: message.to_string() }
+    }
+
+    /// The kernel or our rights do not allow it.
+    pub fn unsupported(message: impl Display) -> Self {
+        Self { exit: Exit::Unsupported, message: message.to_string() }
+    }
+}
+
+/// Does what was asked and says how it went.
+#[must_use]
+pub fn execute(arguments: Arguments) -> ExitCode {
+    let outcome = match arguments.command {
+        Subcommands::Run(options) => run::execute(options),
+        Subcommands::Watch(options) => watch::execute(options),
+        Subcommands::Doctor(options) => doctor::execute(&options),
+        Subcommands::Catalogue(command) => catalogue::execute(&command),
+        Subcommands::Policy(command) => policy::execute(&command),
+        Subcommands::Explain(options) => explain::execute(&options),
+        Subcommands::Demo(options) => demo::execute(&options),
+        Subcommands::DemoActor(options) => demo::act(&options),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("tokenhound: {}", error.message);
+            error.exit.into()
+        }
+    }
+}
+
+/// Prints to stdout; a closed pipe (`| head`) is the reader's wish and no error.
+fn print(text: &str) -> Result<(), CliError> {
+    use std::io::Write;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::failure(format!("write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

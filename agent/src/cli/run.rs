@@ -1,0 +1,115 @@
+//! `tokenhound run`: the agent.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::IsTerminal,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{CliError, Exit, SensorOptions, session::{self, Inputs, Session}};
+use crate::{
+    pipeline::{Report, Scope},
+    sink::Sinks,
+    telemetry::{Metrics, http::{self, Readiness}},
+};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Append each finding to this file, as one OCSF object a line.
+    #[arg(long, value_name = "FILE")]
+    findings: Option<PathBuf>,
+    /// Serve /metrics, /healthz and /readyz here.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9466")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    sensor: SensorOptions,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn execute(options: Options) -> Result<Exit, CliError> {
+    session::init_log();
+    let inputs = Inputs::read(&options.sensor)?;
+    if !options.listen.ip().is_loopback() {
+        return Err(CliError::usage(format!(
+            "--listen {}: only loopback addresses are served for now; put a proxy with TLS in front",
+            options.listen
+        )));
+    }
+    let _lock = lock()?;
+    let runtime = session::runtime()?;
+    let outcome = runtime.block_on(serve(options, inputs));
+    // Nothing that is still waiting for a client may hold us up.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(options: Options, inputs: Inputs) -> Result<Exit, CliError> {
+    let listener = tokio::net::TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| CliError::failure(format!("listen on {}: {error}; choose another address with --listen", options.listen)))?;
+    let metrics = Arc::new(Metrics::new());
+    let sinks = Sinks::start(options.findings.as_deref(), std::io::stdout().is_terminal(), Arc::clone(&metrics))
+        .map_err(CliError::usage)?;
+    let readiness = Readiness::new();
+    let (stop_http, stopped) = tokio::sync::watch::channel(false);
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&metrics), readiness.clone(), stopped));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
+    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), Arc::clone(&metrics), sender)?;
+    let deliver = std::thread::Builder::new()
+        .name("deliver".into())
+        .spawn(move || {
+            for report in receiver {
+                if let Report::Finding(finding) = report {
+                    sinks.deliver(*finding);
+                }
+            }
+            sinks.finish();
+        })
+        .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
+    readiness.set(&session.proofs);
+    tracing::info!(tier = session.plan.tier.name(), listen = %options.listen, "watching");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = session.died() => {}
+    }
+    tracing::info!("stopping");
+    let ended = session.stop();
+    if deliver.join().is_err() {
+        tracing::error!("the delivery thread panicked");
+    }
+    let _ = stop_http.send(true);
+    // The server ends with the runtime; its own errors were logged.
+    drop(server);
+    ended.map(|()| Exit::Success)
+}
+
+fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
+    signal(kind).map_err(|error| CliError::failure(format!("handle signals: {error}")))
+}
+
+/// One agent for a machine: a second one would report everything twice.
+fn lock() -> Result<File, CliError> {
+    let path = session::runtime_directory().join("agent.lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| CliError::failure(format!("open {}: {error}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CliError::failure(format!(
+            "another agent is running here (it holds {}); stop it first, or use `tokenhound watch`",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(CliError::failure(format!("lock {}: {error}", path.display()))),
+    }
+}

@@ -1,0 +1,449 @@
+//! Joins the parts: records in at one end, findings out at the other, on one thread.
+//!
+//! What the parts decide is pure; this module is the edge that gives them the clock, the file system and the kernel.
+
+pub mod judge;
+pub mod process;
+pub mod watchset;
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use tokenhound_common::{process::ProcessKey, watch::FileWatch};
+
+use self::{
+    process::Processes,
+    watchset::{Command, Update, Watchset},
+};
+use crate::{
+    catalogue::{Catalogue, homes::EnvOverrides},
+    detect::{
+        access::{Access, Target},
+        engine::{Engine, Outcome},
+        judge::Verdict,
+        sensor_degraded::Degradation,
+    },
+    finding::model::{Finding, Salt},
+    ingest::{
+        clock::{self, Clock},
+        decode::{DecodeError, Decoder},
+        observation::{KernelTime, Object, Observation, Open},
+        reorder::Reorder,
+        sequence::{Ring, Sequences},
+    },
+    policy::Policy,
+    probe::{
+        keys::KeysError,
+        load::{LoadError, Sensor},
+        selftest::{self, Proof},
+    },
+    telemetry::{Metrics, events},
+};
+
+/// How long an observation waits for those of other CPUs that may come before it. A program runs for microseconds; the
+/// margin is for one that is preempted or interrupted between taking its time and its place in the ring.
+const REORDER_WINDOW: Duration = Duration::from_millis(2);
+
+/// Most observations that wait.
+const REORDER_LIMIT: usize = 65_536;
+
+/// How often losses, counters and lineage gauges are looked at.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whose accesses are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's.
+    Host,
+    /// Only those of processes that this agent started, and of what descends from them.
+    Descendants,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Report {
+    /// Something to tell.
+    Finding(Box<Finding>),
+    /// A store was read; for summaries.
+    Read {
+        /// Id of the store.
+        store: String,
+        /// What is thought of it.
+        verdict: Verdict,
+        /// The reader's name, for display.
+        reader: String,
+    },
+}
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// The stores.
+    pub catalogue: Arc<Catalogue>,
+    /// The exceptions.
+    pub policy: Policy,
+    /// Whose accesses are reported.
+    pub scope: Scope,
+    /// Homes that the user database does not know.
+    pub extra_homes: Vec<PathBuf>,
+    /// Makes finding ids unique to this host and boot.
+    pub salt: Salt,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Takes the findings.
+    pub findings: mpsc::SyncSender<Report>,
+}
+
+/// Why the pipeline stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The sensor could not start.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Watch keys could not be set.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The clocks could not be read.
+    #[error("read the clocks: {0}")]
+    Clock(io::Error),
+    /// The rings could not be polled.
+    #[error("poll the ring buffers: {0}")]
+    Poll(io::Error),
+    /// The watcher of stores could not start.
+    #[error("start the watcher of stores: {0}")]
+    Watchset(io::Error),
+}
+
+/// The running whole.
+pub struct Pipeline {
+    sensor: Sensor,
+    proofs: Vec<Proof>,
+    decoder: Decoder,
+    sequences: Sequences,
+    reorder: Reorder,
+    clock: Clock,
+    processes: Processes,
+    watchset: Watchset,
+    catalogue: Arc<Catalogue>,
+    policy: Policy,
+    engine: Engine,
+    scope: Scope,
+    metrics: Arc<Metrics>,
+    findings: mpsc::SyncSender<Report>,
+    next_health: KernelTime,
+    lost: std::collections::HashMap<&'static str, u64>,
+    own: ProcessKey,
+    newest: KernelTime,
+}
+
+impl Pipeline {
+    /// Takes a loaded sensor, sets the watch keys, takes in the processes that run already and makes each probe prove
+    /// itself with a canary in `canary_directory`.
+    ///
+    /// # Errors
+    ///
+    /// When keys cannot be set or a part cannot start. A probe that does not prove itself is no error here: see
+    /// [`Pipeline::proofs`].
+    pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &std::path::Path) -> Result<Self, PipelineError> {
+        let keep = parts.catalogue.environment_variables().into_iter().collect();
+        let plan = parts.catalogue.watch_plan();
+        sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
+        // Process life is attached already: what starts from here on is seen, what ran before is found in /proc.
+        let mut processes = Processes::new(&parts.catalogue, parts.extra_homes);
+        processes.backfill();
+        let watchset =
+            Watchset::start(&parts.catalogue, plan, processes.homes().clone()).map_err(PipelineError::Watchset)?;
+        let proofs = selftest::prove(&mut sensor, canary_directory);
+        let clock = Clock::sample().map_err(PipelineError::Clock)?;
+        let mut pipeline = Self {
+            decoder: Decoder::new(keep),
+            sequences: Sequences::default(),
+            reorder: Reorder::new(REORDER_WINDOW.as_nanos() as u64, REORDER_LIMIT),
+            clock,
+            own: processes.own(),
+            processes,
+            watchset,
+            catalogue: parts.catalogue,
+            policy: parts.policy,
+            engine: Engine::new(parts.salt),
+            scope: parts.scope,
+            metrics: parts.metrics,
+            findings: parts.findings,
+            next_health: KernelTime(0),
+            lost: std::collections::HashMap::new(),
+            newest: KernelTime(0),
+            sensor,
+            proofs,
+        };
+        pipeline.report_probes();
+        // The first scan is waited for: a store that exists is watched by its id from the start.
+        pipeline.apply_watchset(true)?;
+        for (ring, bytes) in std::mem::take(&mut pipeline.sensor.early) {
+            pipeline.take(ring, &bytes);
+        }
+        Ok(pipeline)
+    }
+
+    /// Outcome of the self-test.
+    #[must_use]
+    pub fn proofs(&self) -> &[Proof] {
+        &self.proofs
+    }
+
+    /// The sensor.
+    #[must_use]
+    pub fn sensor(&self) -> &Sensor {
+        &self.sensor
+    }
+
+    /// Works until `wake` becomes readable, then takes in what is still on its way and returns.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to poll or to take watch keys.
+    pub fn run(&mut self, wake: &OwnedFd) -> Result<(), PipelineError> {
+        loop {
+            let timeout = if self.reorder.is_empty() { HEALTH_INTERVAL } else { REORDER_WINDOW };
+            self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
+            let stop = readable(wake).map_err(PipelineError::Poll)?;
+            self.turn()?;
+            if stop {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Takes in everything that the kernel had reported before this call.
+    fn finish(&mut self) -> Result<(), PipelineError> {
+        let until = now();
+        while self.newest < until && self.drain() > 0 {}
+        while let Some(observation) = self.reorder.pop(KernelTime(u64::MAX)) {
+            self.observe(&observation)?;
+        }
+        self.health()
+    }
+
+    fn turn(&mut self) -> Result<(), PipelineError> {
+        self.drain();
+        self.apply_watchset(false)?;
+        let now = now();
+        while let Some(observation) = self.reorder.pop(now) {
+            self.observe(&observation)?;
+        }
+        if now >= self.next_health {
+            self.next_health = KernelTime(now.0 + HEALTH_INTERVAL.as_nanos() as u64);
+            self.health()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> usize {
+        let mut batch = Vec::new();
+        let count = self.sensor.rings.drain(|ring, bytes| batch.push((ring, self.decoder.decode(bytes))));
+        for (ring, decoded) in batch {
+            self.accept(ring, decoded);
+        }
+        count
+    }
+
+    fn take(&mut self, ring: Ring, bytes: &[u8]) {
+        let decoded = self.decoder.decode(bytes);
+        self.accept(ring, decoded);
+    }
+
+    fn accept(&mut self, ring: Ring, decoded: Result<crate::ingest::decode::Decoded, DecodeError>) {
+        match decoded {
+            Ok(decoded) => {
+                let missing = self.sequences.note(ring, &decoded.header);
+                if missing > 0 {
+                    events::RecordsMissing { ring: ring.name(), cpu: decoded.header.cpu, count: missing }
+                        .emit(&self.metrics);
+                }
+                self.newest = self.newest.max(decoded.observation.time());
+                events::RecordRead { kind: kind(&decoded.observation) }.emit(&self.metrics);
+                self.reorder.push(decoded.observation);
+            }
+            Err(error) => events::RecordMalformed { error: &error }.emit(&self.metrics),
+        }
+    }
+
+    fn observe(&mut self, observation: &Observation) -> Result<(), PipelineError> {
+        let learnt = self.processes.observe(observation);
+        if let Some(overrides) = learnt {
+            self.watch_overrides(&overrides)?;
+        }
+        match observation {
+            Observation::Open(open) if !open.canary => self.opened(open),
+            _ => Ok(()),
+        }
+    }
+
+    /// A variable of a process that has just started moves a store: watch the new place as well.
+    fn watch_overrides(&mut self, overrides: &EnvOverrides) -> Result<(), PipelineError> {
+        let plan = self.catalogue.watch_plan_of(overrides);
+        self.watchset.send(Command::Overrides(plan.clone()));
+        self.watchset.merge_names(plan);
+        let names = self.watchset.names();
+        self.sensor.keys.watch_names(&names.name_keys(), &names.filter())?;
+        Ok(())
+    }
+
+    fn opened(&mut self, open: &Open) -> Result<(), PipelineError> {
+        let Some(target) = self.target(open)? else {
+            events::RecordUnmatched.emit(&self.metrics);
+            return Ok(());
+        };
+        let Some(chain) = self.processes.chain(open) else { return Ok(()) };
+        let out_of_scope = match self.scope {
+            Scope::Host => open.task.key == self.own,
+            Scope::Descendants => open.task.key == self.own || !self.processes.descends(open.task.key, self.own),
+        };
+        if out_of_scope {
+            return Ok(());
+        }
+        let reader = &chain.processes[0];
+        let home = self.processes.home(reader);
+        let judgements = match &target {
+            Target::Store { stores, .. } => {
+                judge::judge(&self.catalogue, stores, reader, home.as_deref())
+            }
+            Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
+        };
+        let access = Access {
+            time: open.time,
+            wall: self.clock.to_wall(open.time),
+            user_name: self.processes.user_name(reader.uid),
+            home,
+            tier: self.sensor.plan.tier,
+            target,
+            chain,
+        };
+        let judgements = judge::tolerate(&self.policy, &access, judgements);
+        let outcome = self.engine.access(&access, &judgements);
+        self.deliver(outcome);
+        Ok(())
+    }
+
+    /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
+    fn target(&mut self, open: &Open) -> Result<Option<Target>, PipelineError> {
+        match open.object {
+            Object::ProcEnviron(key) => Ok(Some(Target::ProcEnviron(self.processes.get(key).map(Box::new)))),
+            Object::ProcMem(key) => Ok(Some(Target::ProcMem(self.processes.get(key).map(Box::new)))),
+            Object::File => {
+                let overrides = self.processes.overrides(open.task.key);
+                let homes = self.processes.homes();
+                let mut stores = if open.path.truncated {
+                    self.catalogue.stores_for_truncated(&open.path.path)
+                } else {
+                    self.catalogue.stores_for(&open.path.path, homes, &overrides)
+                };
+                let mut known_as = None;
+                if stores.is_empty() {
+                    let Some(known) = self.watchset.known_as(open.file.id) else { return Ok(None) };
+                    stores = self.catalogue.stores_for(&known, homes, &overrides);
+                    known_as = Some(known);
+                }
+                if stores.is_empty() {
+                    return Ok(None);
+                }
+                let stores = stores.into_iter().map(|store| store.id.clone()).collect();
+                if known_as.is_none() && !open.unlinked {
+                    // From now on it is watched whatever name leads to it.
+                    self.sensor.keys.watch(open.file.id, FileWatch::ITSELF)?;
+                    self.watchset.remember(open.file.id, &open.path.path);
+                }
+                let path = open.path.path.clone();
+                Ok(Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode }))
+            }
+        }
+    }
+
+    fn deliver(&mut self, outcome: Outcome) {
+        let now = now();
+        for (store, verdict) in outcome.verdicts {
+            events::StoreRead { store: &store, verdict, actor: "unknown" }.emit(&self.metrics);
+        }
+        for mut finding in outcome.findings {
+            finding.latency = Some(Duration::from_nanos(now.0.saturating_sub(finding.time.0)));
+            events::FindingMade { finding: &finding }.emit(&self.metrics);
+            // The receiver lives as long as the process; without it there is nobody left to tell.
+            let _ = self.findings.send(finding);
+        }
+    }
+
+    fn apply_watchset(&mut self, wait: bool) -> Result<(), PipelineError> {
+        while let Some(update) = self.watchset.receive(wait && !self.watchset.complete()) {
+            match update {
+                Update::All(files) => self.sensor.keys.replace(&files)?,
+                Update::One(id, flags) => {
+                    self.sensor.keys.watch(id, flags)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what was lost since the last time and reports it.
+    fn health(&mut self) -> Result<(), PipelineError> {
+        self.clock = Clock::sample().map_err(PipelineError::Clock)?;
+        self.sensor.flush_log();
+        let time = now();
+        match self.sensor.lost() {
+            Ok(lost) => {
+                for (reason, total) in lost {
+                    let before = self.lost.insert(reason, total).unwrap_or(0);
+                    if total > before {
+                        events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
+                        let wall = self.clock.to_wall(time);
+                        let degradation = Degradation::records_lost(reason, total - before, total);
+                        if let Some(finding) = self.engine.degraded(&degradation, time, wall) {
+                            self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
+        }
+        events::Gauges { processes: self.processes.len(), watched_files: self.sensor.keys.len() }.emit(&self.metrics);
+        Ok(())
+    }
+
+    fn report_probes(&mut self) {
+        let tier = self.sensor.plan.tier;
+        for proof in self.proofs.clone() {
+            let probe = proof.hook.program();
+            events::ProbeState { probe, tier, failure: proof.failure.as_deref() }.emit(&self.metrics);
+            if let Some(failure) = &proof.failure {
+                let time = now();
+                let degradation = Degradation::probe_silent(probe, failure);
+                if let Some(finding) = self.engine.degraded(&degradation, time, self.clock.to_wall(time)) {
+                    self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
+                }
+            }
+        }
+    }
+}
+
+fn now() -> KernelTime {
+    clock::now()
+}
+
+fn kind(observation: &Observation) -> &'static str {
+    match observation {
+        Observation::Fork(_) => "fork",
+        Observation::Exec(_) => "exec",
+        Observation::Exit(_) => "exit",
+        Observation::Open(_) => "open",
+    }
+}
+
+fn readable(wake: &OwnedFd) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(wake, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(!fds[0].revents().is_empty())
+}

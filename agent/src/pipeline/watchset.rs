@@ -1,0 +1,281 @@
+//! Keeps the set of watched files fresh: finds what exists, sees what is created or renamed into place, and remembers
+//! by which name a file is known.
+//!
+//! Names are watched by the kernel itself; ids are what catches a store that is reached by another name. A thread of its
+//! own walks the homes and listens to the directories of stores, so that no walk ever holds up the rings.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::inotify,
+};
+use tokenhound_common::{
+    limits::MAX_FILE_IDS,
+    record::FileId,
+    watch::{FileKey, FileWatch},
+};
+
+use crate::{
+    catalogue::{
+        Catalogue,
+        compile::WatchPlan,
+        homes::Homes,
+        scan::{self, Found},
+    },
+    kernel::file_id::Mounts,
+};
+
+/// How often everything is looked for again: what inotify cannot tell (more directories than it may watch, network file
+/// systems, files that appear deep in a tree) is found then.
+const RESCAN: Duration = Duration::from_secs(60);
+
+/// How soon after a change in a watched directory the thread looks, in case more changes follow.
+const SETTLE: Duration = Duration::from_millis(1);
+
+/// Most directories listened to. The kernel's own limit (`fs.inotify.max_user_watches`) may be lower.
+const MAX_DIRECTORIES: usize = 8192;
+
+/// Work for the thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Variables of a running process have moved stores: look there as well.
+    Overrides(WatchPlan),
+    /// Another home has become known.
+    Home(PathBuf),
+}
+
+/// What the thread has found.
+#[derive(Debug)]
+pub enum Update {
+    /// Everything there is.
+    All(HashMap<FileKey, FileWatch>),
+    /// One more file.
+    One(FileId, u32),
+}
+
+/// A message of the thread.
+struct Message {
+    update: Update,
+    names: Vec<(FileKey, PathBuf)>,
+    all: bool,
+}
+
+/// The set, as the pipeline sees it.
+pub struct Watchset {
+    commands: mpsc::SyncSender<Command>,
+    messages: mpsc::Receiver<Message>,
+    names: WatchPlan,
+    known: HashMap<FileKey, PathBuf>,
+    complete: bool,
+}
+
+impl Watchset {
+    /// Starts the thread, which begins with a full look.
+    ///
+    /// # Errors
+    ///
+    /// When inotify or the thread cannot be had.
+    pub fn start(catalogue: &Arc<Catalogue>, plan: WatchPlan, homes: Homes) -> io::Result<Self> {
+        let (commands, receive) = mpsc::sync_channel(1024);
+        let (send, messages) = mpsc::sync_channel(1024);
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let mut looker = Looker {
+            catalogue: Arc::clone(catalogue),
+            plan: plan.clone(),
+            homes,
+            inotify,
+            directories: HashMap::new(),
+            commands: receive,
+            messages: send,
+        };
+        thread::Builder::new().name("watchset".into()).spawn(move || looker.run())?;
+        Ok(Self { commands, messages, names: plan, known: HashMap::new(), complete: false })
+    }
+
+    /// Gives the thread work. A full queue means that it is busy looking anyway.
+    pub fn send(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::debug!("the watcher of stores is busy; it will look again within a minute");
+        }
+    }
+
+    /// The next thing found; waits for it if asked to.
+    pub fn receive(&mut self, wait: bool) -> Option<Update> {
+        let message = if wait { self.messages.recv().ok() } else { self.messages.try_recv().ok() }?;
+        if message.all {
+            self.known.clear();
+            self.complete = true;
+        }
+        for (key, path) in message.names {
+            self.insert(key, path);
+        }
+        Some(message.update)
+    }
+
+    /// Whether the first full look has arrived.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Adds names to watch.
+    pub fn merge_names(&mut self, plan: WatchPlan) {
+        self.names.merge(plan);
+    }
+
+    /// All names to watch.
+    #[must_use]
+    pub fn names(&self) -> &WatchPlan {
+        &self.names
+    }
+
+    /// Notes by which name a file is known.
+    pub fn remember(&mut self, id: FileId, path: &Path) {
+        self.insert(FileKey::of(id), path.to_owned());
+    }
+
+    fn insert(&mut self, key: FileKey, path: PathBuf) {
+        if self.known.len() < MAX_FILE_IDS as usize || self.known.contains_key(&key) {
+            self.known.insert(key, path);
+        }
+    }
+
+    /// The name by which a file is known, if that is still true of this very file or if the name is gone (the store was
+    /// moved). `None` if the name now belongs to another file: the inode number was used again.
+    #[must_use]
+    pub fn known_as(&self, id: FileId) -> Option<PathBuf> {
+        let known = self.known.get(&FileKey::of(id))?;
+        match crate::kernel::file_id::of(known) {
+            Ok(now) if FileKey::of(now) != FileKey::of(id) => None,
+            _ => Some(known.clone()),
+        }
+    }
+}
+
+/// The thread's side.
+struct Looker {
+    catalogue: Arc<Catalogue>,
+    plan: WatchPlan,
+    homes: Homes,
+    inotify: rustix::fd::OwnedFd,
+    directories: HashMap<i32, PathBuf>,
+    commands: mpsc::Receiver<Command>,
+    messages: mpsc::SyncSender<Message>,
+}
+
+impl Looker {
+    /// Works until nobody listens any more.
+    fn run(&mut self) {
+        let mut next = Instant::now();
+        loop {
+            if Instant::now() >= next {
+                if self.look_everywhere().is_err() {
+                    return;
+                }
+                next = Instant::now() + RESCAN;
+            }
+            match self.take_commands() {
+                Ok(true) => next = Instant::now(),
+                Ok(false) => {}
+                Err(Gone) => return,
+            }
+            if self.listen().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether everything has to be looked at again.
+    fn take_commands(&mut self) -> Result<bool, Gone> {
+        let mut again = false;
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Overrides(plan)) => {
+                    self.plan.merge(plan);
+                    again = true;
+                }
+                Ok(Command::Home(home)) => again |= self.homes.insert(&home),
+                Err(mpsc::TryRecvError::Empty) => return Ok(again),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
+            }
+        }
+    }
+
+    fn look_everywhere(&mut self) -> Result<(), Gone> {
+        let mounts = Mounts::read().unwrap_or_default();
+        let outcome = scan::scan(self.plan.scan_roots(), &self.homes, scan::Limits::default());
+        if outcome.cut > 0 {
+            tracing::warn!(cut = outcome.cut, "more files than the search for stores may look at; some are watched by name only");
+        }
+        let (mut files, mut names) = (HashMap::new(), Vec::new());
+        for Found { path, directory } in outcome.found {
+            let Ok(id) = mounts.identify(&path) else { continue };
+            let flags = if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
+            let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: 0, flags: 0 });
+            watch.flags |= flags;
+            self.listen_to(if directory { Some(&path) } else { path.parent() });
+            if !directory {
+                names.push((FileKey::of(id), path));
+            }
+        }
+        self.messages.send(Message { update: Update::All(files), names, all: true }).map_err(|_| Gone)
+    }
+
+    fn listen_to(&mut self, directory: Option<&Path>) {
+        let Some(directory) = directory else { return };
+        if self.directories.len() >= MAX_DIRECTORIES {
+            return;
+        }
+        let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ONLYDIR;
+        match inotify::add_watch(&self.inotify, directory, events) {
+            Ok(watch) => {
+                self.directories.insert(watch, directory.to_owned());
+            }
+            Err(error) => tracing::debug!(directory = %directory.display(), %error, "cannot listen to a directory"),
+        }
+    }
+
+    /// Waits for changes, and reports files that are stores.
+    fn listen(&mut self) -> Result<(), Gone> {
+        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
+        let wait = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        if !matches!(poll(&mut fds, Some(&wait)), Ok(ready) if ready > 0) {
+            return Ok(());
+        }
+        let _ = SETTLE;
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 16 * 1024];
+        let mut changed = Vec::new();
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        while let Ok(event) = reader.next() {
+            use std::os::unix::ffi::OsStrExt;
+            let directory = self.directories.get(&event.wd());
+            if event.events().contains(inotify::ReadFlags::IGNORED) {
+                self.directories.remove(&event.wd());
+            } else if let (Some(directory), Some(name)) = (directory, event.file_name()) {
+                changed.push(directory.join(std::ffi::OsStr::from_bytes(name.to_bytes())));
+            }
+        }
+        let mounts = Mounts::read().unwrap_or_default();
+        for path in changed {
+            if self.catalogue.stores_for(&path, &self.homes, &Default::default()).is_empty() {
+                continue;
+            }
+            let Ok(id) = mounts.identify(&path) else { continue };
+            let names = vec![(FileKey::of(id), path)];
+            let update = Update::One(id, FileWatch::ITSELF);
+            self.messages.send(Message { update, names, all: false }).map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// The pipeline has ended.
+struct Gone;
