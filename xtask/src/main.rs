@@ -55,6 +55,14 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Boot a guest with another kernel and run one shell command in it, with this checkout's agent as `tokenhound`.
+    Guest {
+        #[arg(long = "kernel", value_name = "SERIES", default_value = vm::DEFAULT_SERIES)]
+        kernel: String,
+        /// The command, after `--`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "tokenhound doctor")]
+        command: Vec<String>,
+    },
     /// Measure what the agent costs.
     Bench {
         #[arg(value_enum)]
@@ -96,6 +104,7 @@ impl Task {
                 return Err(failure).with_context(|| format!("cannot start {}", program.display()));
             }
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
+            Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
             Self::Bench { what, rounds } => bench::run(&place, what, rounds)?,
         }
         Ok(ExitCode::SUCCESS)
