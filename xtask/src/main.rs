@@ -70,6 +70,9 @@ enum Task {
         /// How often each configuration is measured.
         #[arg(long, default_value_t = 9)]
         rounds: u32,
+        /// Count instructions in a guest with this kernel instead of taking time here.
+        #[arg(long, value_name = "SERIES")]
+        guest: Option<String>,
     },
 }
 
@@ -105,7 +108,7 @@ impl Task {
             }
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
-            Self::Bench { what, rounds } => bench::run(&place, what, rounds)?,
+            Self::Bench { what, rounds, guest } => bench::run(&place, what, rounds, guest.as_deref())?,
         }
         Ok(ExitCode::SUCCESS)
     }

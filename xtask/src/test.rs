@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::setup::{self, Group};
 use tally::Tally;
 
-pub(crate) use guests::run_command as in_guest;
+pub(crate) use guests::{GUEST_AGENT, run_command as in_guest};
 
 /// What to test.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,5 @@
 //! The same end-to-end tests, and `tokenhound doctor`, in a guest with another kernel.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,9 +10,9 @@ use crate::place::Place;
 use crate::setup::{self, Group};
 use crate::test::live::{AGENT, SKIPS};
 use crate::test::tally::Tally;
-use crate::vm::{self, Contents, Report, Step};
+use crate::vm::{self, Machine, Report, Step};
 
-const GUEST_AGENT: &str = "usr/bin/tokenhound";
+pub(crate) const GUEST_AGENT: &str = "usr/bin/tokenhound";
 const GUEST_SKIPS: &str = "/tmp/skips";
 /// Tells the tests that this is a guest: no network, slow, few programs.
 const IN_GUEST: &str = "TOKENHOUND_GUEST";
@@ -34,7 +33,7 @@ pub(crate) fn run_command(place: &Place, series: &str, command: &str) -> anyhow:
     setup::run(place, &[Group::Test])?;
     let programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
     let steps = vec![Step { name: "command".to_owned(), command: command.to_owned() }];
-    let report = start(place, series, &programs, &steps, |line| println!("{line}"))?;
+    let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| println!("{line}"))?;
     let code = report.steps.first().map_or(1, |(_, code)| u8::try_from(*code).unwrap_or(1));
     Ok(ExitCode::from(if report.done { code } else { 1 }))
 }
@@ -48,7 +47,7 @@ fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> a
         programs.push((program, place));
     }
 
-    let report = start(place, series, &programs, &steps, |line| {
+    let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| {
         println!("{series}| {line}");
         match line.strip_prefix("SKIPPED ") {
             Some(reason) => tally.turn_into_skip(format!("guest {series}: {reason}")),
@@ -56,22 +55,6 @@ fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> a
         }
     })?;
     Ok((report, steps))
-}
-
-fn start(
-    place: &Place,
-    series: &str,
-    programs: &[(PathBuf, String)],
-    steps: &[Step],
-    line: impl FnMut(&str),
-) -> anyhow::Result<Report> {
-    let kernel = vm::fetch(place, series)?;
-    let dir = place.target.join("vm").join(&kernel.series);
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let initramfs = vm::build_image(place, &dir, &Contents { programs, files: &[], steps })?;
-    let log = dir.join("serial.log");
-    println!("guest {series}: all it says is kept in {}", log.display());
-    vm::run_guest(&kernel, &initramfs, &log, line)
 }
 
 /// Runs one test program and, at its end, prints what it skipped. Its exit code is the step's.
