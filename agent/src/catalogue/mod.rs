@@ -1,1 +1,202 @@
 //! The credential stores we know and who may read them.
+//!
+//! Shipped entries are part of the program; `/etc/tokenhound/catalogue.d/*.yaml` adds to them or replaces them by id.
+//! A store answers two questions, both pure: does this path belong to it ([`matcher`]), and may this program read it
+//! ([`expect`])? [`compile`] turns its paths into what the kernel watches, [`scan`] finds what names cannot express.
+
+mod check;
+pub mod compile;
+pub mod embedded;
+pub mod expect;
+pub mod homes;
+pub mod interpreters;
+pub mod matcher;
+pub mod model;
+mod parse;
+pub mod pattern;
+pub mod scan;
+pub mod text;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
+
+use self::{
+    expect::Expectation,
+    homes::{EnvOverrides, Homes},
+    interpreters::Interpreters,
+    matcher::Matcher,
+    model::Store,
+    parse::Parsed,
+};
+use crate::{
+    lineage::model::Process,
+    yaml::{self, Guard, Place, Problems},
+};
+
+/// Where operators put their own entries.
+pub const DIRECTORY: &str = "/etc/tokenhound/catalogue.d";
+
+/// The whole catalogue, ready to answer.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    stores: Vec<Store>,
+    interpreters: Interpreters,
+    matcher: Matcher,
+    numbers: HashMap<String, usize>,
+}
+
+/// A catalogue with what its operator should be told.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The catalogue.
+    pub catalogue: Catalogue,
+    /// Warnings, such as entries that were replaced.
+    pub notes: Problems,
+}
+
+impl Catalogue {
+    /// The shipped catalogue.
+    ///
+    /// # Errors
+    /// A shipped file has a mistake; the unit tests rule that out.
+    pub fn embedded() -> Result<Self, Problems> {
+        Self::build(shipped()?, Vec::new()).map(|loaded| loaded.catalogue)
+    }
+
+    /// The shipped catalogue and the files of `directory` over it (none if it does not exist).
+    ///
+    /// # Errors
+    /// Every mistake of every file at once.
+    pub fn load(directory: &Path) -> Result<Loaded, Problems> {
+        let mut problems = Problems::new();
+        let mut own = Vec::new();
+        for file in yaml::directory(directory)? {
+            match yaml::read(&file, Guard::Trusted).and_then(|text| parse::parse(&file, &text)) {
+                Ok(parsed) => own.push(parsed),
+                Err(found) => problems.append(found),
+            }
+        }
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        Self::build(shipped()?, own)
+    }
+
+    /// The shipped catalogue with one file over it that is only looked at.
+    ///
+    /// # Errors
+    /// Every mistake of the file at once.
+    pub fn with_file(file: &Path) -> Result<Loaded, Problems> {
+        let text = yaml::read(file, Guard::Looked)?;
+        let parsed = parse::parse(file, &text)?;
+        Self::build(shipped()?, vec![parsed])
+    }
+
+    fn build(base: Vec<Parsed>, own: Vec<Parsed>) -> Result<Loaded, Problems> {
+        let mut problems = Problems::new();
+        let mut interpreters = Interpreters::default();
+        let mut layers = [Vec::new(), Vec::new()];
+        for (layer, parsed) in [base, own].into_iter().enumerate() {
+            for file in parsed {
+                layers[layer].extend(file.stores);
+                interpreters.overlay(file.interpreters);
+            }
+            check::unique(&layers[layer], &mut problems);
+        }
+        let [mut stores, own] = layers;
+        for store in own {
+            if let Some(old) = stores.iter_mut().find(|old| old.id == store.id) {
+                let message = format!("\"{}\" replaces the entry of {}", store.id, old.file.display());
+                problems.warning(&store.file, store.place, message);
+                *old = store;
+            } else {
+                stores.push(store);
+            }
+        }
+        check::together(&stores, &interpreters, &mut problems);
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        let matcher = Matcher::new(&stores).map_err(|error| {
+            let mut problems = Problems::new();
+            problems.error(Path::new("catalogue"), Place::default(), error.to_string());
+            problems
+        })?;
+        let numbers = stores.iter().enumerate().map(|(number, store)| (store.id.clone(), number)).collect();
+        Ok(Loaded { catalogue: Self { stores, interpreters, matcher, numbers }, notes: problems })
+    }
+
+    /// Every entry, in the order of the files.
+    #[must_use]
+    pub fn stores(&self) -> &[Store] {
+        &self.stores
+    }
+
+    /// The entry with this id.
+    #[must_use]
+    pub fn store(&self, id: &str) -> Option<&Store> {
+        self.numbers.get(id).and_then(|number| self.stores.get(*number))
+    }
+
+    /// The id nearest to a mistyped one.
+    #[must_use]
+    pub fn suggest(&self, id: &str) -> Option<&str> {
+        yaml::fields::suggest(id, self.stores.iter().map(|store| store.id.as_str()))
+    }
+
+    /// The interpreters.
+    #[must_use]
+    pub const fn interpreters(&self) -> &Interpreters {
+        &self.interpreters
+    }
+
+    /// The stores that an absolute path belongs to. The first names the path: its family is what counts in a sweep,
+    /// since a shared file (`.netrc`) is one thing to a thief.
+    ///
+    /// `overrides` are those of the reading process, merged with what was learnt from others.
+    #[must_use]
+    pub fn stores_for(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) -> Vec<&Store> {
+        self.named(&self.matcher.matches(path, homes, overrides), path)
+    }
+
+    /// The stores that a path may belong to whose components near the root are missing.
+    #[must_use]
+    pub fn stores_for_truncated(&self, tail: &Path) -> Vec<&Store> {
+        self.named(&self.matcher.matches_truncated(tail), tail)
+    }
+
+    fn named(&self, numbers: &[u32], path: &Path) -> Vec<&Store> {
+        let stores = numbers.iter().filter_map(|number| self.stores.get(*number as usize)).collect();
+        matcher::primary_first(stores, path)
+    }
+
+    /// May `reader` read a file of these stores? One store that expects it is enough: they share the file.
+    #[must_use]
+    pub fn expectation(&self, stores: &[&Store], reader: &Process, home: Option<&Path>) -> Expectation {
+        expect::of_any(stores, reader, home, &self.interpreters)
+    }
+
+    /// The environment variables that the decoder must keep: those that move a store, and `HOME`.
+    #[must_use]
+    pub fn environment_variables(&self) -> BTreeSet<String> {
+        self.matcher.variables().map(str::to_owned).chain(["HOME".to_owned()]).collect()
+    }
+}
+
+fn shipped() -> Result<Vec<Parsed>, Problems> {
+    let mut problems = Problems::new();
+    let mut all = Vec::new();
+    for (name, text) in embedded::FILES {
+        let file: PathBuf = embedded::file_name(name);
+        match parse::parse(&file, text) {
+            Ok(parsed) => all.push(parsed),
+            Err(found) => problems.append(found),
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(all) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

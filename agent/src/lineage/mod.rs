@@ -1,2 +1,4 @@
 //! Who descends from whom.
+pub mod identity;
 pub mod model;
+pub mod table;
