@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what the agent costs, beside other programs that watch files.
 
+mod counted;
 mod open;
 mod peers;
 mod table;
@@ -21,9 +22,10 @@ pub(crate) enum What {
 ///
 /// # Errors
 /// What kept it from measuring the agent, or that the agent is over its budget.
-pub(crate) fn run(place: &Place, what: What, rounds: u32) -> anyhow::Result<()> {
-    setup::run(place, &[Group::Bench])?;
-    match what {
-        What::Open => open::run(place, rounds.max(1)),
+pub(crate) fn run(place: &Place, what: What, rounds: u32, guest: Option<&str>) -> anyhow::Result<()> {
+    setup::run(place, &[if guest.is_some() { Group::Test } else { Group::Bench }])?;
+    match (what, guest) {
+        (What::Open, None) => open::run(place, rounds.max(1)),
+        (What::Open, Some(series)) => counted::run(place, series, rounds.max(1)),
     }
 }

@@ -55,6 +55,14 @@ enum Task {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Boot a guest with another kernel and run one shell command in it, with this checkout's agent as `tokenhound`.
+    Guest {
+        #[arg(long = "kernel", value_name = "SERIES", default_value = vm::DEFAULT_SERIES)]
+        kernel: String,
+        /// The command, after `--`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "tokenhound doctor")]
+        command: Vec<String>,
+    },
     /// Measure what the agent costs.
     Bench {
         #[arg(value_enum)]
@@ -62,6 +70,9 @@ enum Task {
         /// How often each configuration is measured.
         #[arg(long, default_value_t = 9)]
         rounds: u32,
+        /// Count instructions in a guest with this kernel instead of taking time here.
+        #[arg(long, value_name = "SERIES")]
+        guest: Option<String>,
     },
 }
 
@@ -96,7 +107,8 @@ impl Task {
                 return Err(failure).with_context(|| format!("cannot start {}", program.display()));
             }
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
-            Self::Bench { what, rounds } => bench::run(&place, what, rounds)?,
+            Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
+            Self::Bench { what, rounds, guest } => bench::run(&place, what, rounds, guest.as_deref())?,
         }
         Ok(ExitCode::SUCCESS)
     }

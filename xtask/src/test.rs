@@ -18,6 +18,8 @@ use crate::place::Place;
 use crate::setup::{self, Group};
 use tally::Tally;
 
+pub(crate) use guests::{GUEST_AGENT, run_command as in_guest};
+
 /// What to test.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {

@@ -8,9 +8,34 @@ mod guest;
 mod image;
 mod kernel;
 
-pub(crate) use guest::{Report, run as run_guest};
-pub(crate) use image::{Contents, Step, build as build_image};
-pub(crate) use kernel::{Kernel, fetch};
+pub(crate) use guest::{Machine, Report};
+pub(crate) use image::Step;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::place::Place;
 
 /// The kernel that a guest runs unless told otherwise: stock Debian, `fentry` and `lsm` work.
 pub(crate) const DEFAULT_SERIES: &str = "6.12";
+
+/// Boots a guest with a kernel of the series and these programs (from here, to there), lets it run the steps, and hands
+/// every line that it prints to `line`.
+pub(crate) fn run(
+    place: &Place,
+    series: &str,
+    machine: Machine,
+    programs: &[(PathBuf, String)],
+    steps: &[Step],
+    line: impl FnMut(&str),
+) -> anyhow::Result<Report> {
+    let kernel = kernel::fetch(place, series)?;
+    let dir = place.target.join("vm").join(&kernel.series);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let initramfs = image::build(place, &dir, programs, steps)?;
+    let log = dir.join("serial.log");
+    println!("guest {series}: all it says is kept in {}", log.display());
+    guest::run(&kernel, machine, &initramfs, &log, line)
+}

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 
 use crate::bench::peers::{Peer, Running, Scene, unaudited};
-use crate::bench::table::{Budget, Column, Row, verdicts};
+use crate::bench::table::{self, Budget, Column, Row};
 use crate::bench::worker::{Sample, Worker, Workplace};
 use crate::place::Place;
 
@@ -71,24 +71,33 @@ fn with_peer(peer: Peer, scene: &Scene, workplace: &Workplace, bare: &mut Worker
 }
 
 fn report(dir: &Path, workplace: &Workplace, rows: &[Row], rounds: u32) -> anyhow::Result<()> {
+    let machine = format!(
+        "{}, CPU {} of {}, {rounds} rounds, file {}",
+        host(),
+        workplace.cpu(),
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workplace.file()
+    );
+    conclude(&dir.join("open.json"), &machine, "ns", rows)
+}
+
+/// Prints the table, keeps every figure, and holds the first row, the agent's, against its budget.
+pub(super) fn conclude(file: &Path, machine: &str, unit: &str, rows: &[Row]) -> anyhow::Result<()> {
     let columns: Vec<Column> = ["open+close", "pread 1 B", "getppid"].into_iter().map(Column::new).collect();
-    println!();
-    println!("{}", machine(workplace, rounds));
-    println!("{}", crate::bench::table::print(&columns, rows));
-    let file = dir.join("open.json");
+    println!("\n{machine}\n{}", table::print(unit, &columns, rows));
     let text = serde_json::to_string_pretty(&serde_json::json!({
-        "measured": machine(workplace, rounds),
+        "measured_on": machine,
         "unix_time": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-        "unit": "nanoseconds per operation",
+        "unit": unit,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
     }))?;
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("Every figure: {}", file.display());
     let agent = rows.first().context("nothing was measured")?;
     if let Some(trouble) = &agent.trouble {
         bail!("the agent could not be measured: {trouble}");
     }
-    let (text, kept) = verdicts(BUDGETS, agent, rows.get(1));
+    let (text, kept) = table::verdicts(BUDGETS, agent, rows.get(1));
     println!("{text}");
     if !kept {
         bail!("the agent is over its budget");
@@ -96,16 +105,9 @@ fn report(dir: &Path, workplace: &Workplace, rows: &[Row], rounds: u32) -> anyho
     Ok(())
 }
 
-/// What the figures were measured on.
-fn machine(workplace: &Workplace, rounds: u32) -> String {
+fn host() -> String {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    format!(
-        "Linux {kernel}, {}, CPU {} of {}, {rounds} rounds, file {}",
-        model.trim_start_matches(['\t', ' ', ':']),
-        workplace.cpu(),
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        workplace.file()
-    )
+    format!("Linux {kernel}, {}", model.trim_start_matches(['\t', ' ', ':']))
 }

@@ -89,21 +89,21 @@ fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// A Markdown table: each figure is the best run in nanoseconds, its ratio to the best bare run, and the median ratio.
-pub(super) fn print(columns: &[Column], rows: &[Row]) -> String {
+/// A Markdown table: each figure is the best run in `unit`, its ratio to the best bare run, and the median ratio.
+pub(super) fn print(unit: &str, columns: &[Column], rows: &[Row]) -> String {
     let mut lines = vec![String::from("| |"), String::from("| --- |"), String::from("| no agent |")];
     for column in columns {
         lines[0].push_str(&format!(" {} |", column.operation));
         lines[1].push_str(" --- |");
         let bare = rows.iter().filter_map(|row| row.cost(column.operation)).map(|cost| cost.best_bare).reduce(f64::min);
-        lines[2].push_str(&bare.map_or_else(|| " - |".to_owned(), |bare| format!(" {bare:.0} ns |")));
+        lines[2].push_str(&bare.map_or_else(|| " - |".to_owned(), |bare| format!(" {bare:.0} {unit} |")));
     }
     for row in rows {
         let mut line = format!("| {} ({}) |", row.name, row.what);
         for column in columns {
             line.push_str(&match (&row.trouble, row.cost(column.operation)) {
                 (None, Some(cost)) => format!(
-                    " {:.0} ns x{:.2} (median x{:.2}) |",
+                    " {:.0} {unit} x{:.2} (median x{:.2}) |",
                     cost.best,
                     cost.best / cost.best_bare,
                     cost.median_ratio
@@ -136,7 +136,7 @@ pub(super) fn verdicts(budgets: &[Budget], row: &Row, floor: Option<&Row>) -> (S
             if good { "kept" } else { "broken" }
         ));
         if let Some(floor) = floor.and_then(|row| row.ratio(budget.operation)) {
-            lines.push(format!("        (the kernel's slow path for system calls alone: {floor:.2})"));
+            lines.push(format!("        (any tracing of system calls, doing nothing, costs {floor:.2} here)"));
         }
     }
     (lines.join("\n"), kept)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context as _;
@@ -33,6 +33,10 @@ impl Workplace {
             file: file.context("neither /etc/hostname nor /etc/hosts can be read")?,
             cpu,
         })
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     pub(super) fn file(&self) -> &str {
@@ -68,14 +72,15 @@ impl Worker {
         writeln!(self.orders, "measure").context("the worker is gone")?;
         let mut line = String::new();
         self.results.read_line(&mut line).context("the worker is gone")?;
-        let value: serde_json::Value = serde_json::from_str(&line).context("the worker ended early")?;
-        let operations = value.as_object().context("the worker printed something else")?;
-        Ok(operations
-            .iter()
-            .map(|(name, runs)| {
-                let runs = runs.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
-                (name.clone(), runs)
-            })
-            .collect())
+        parse(&line).context("the worker ended early")
     }
+}
+
+/// Reads the worker's line.
+pub(super) fn parse(line: &str) -> anyhow::Result<Sample> {
+    let value: serde_json::Value = serde_json::from_str(line).context("this is no JSON")?;
+    let operations = value.as_object().context("this is no object")?;
+    let runs =
+        |runs: &serde_json::Value| runs.as_array().into_iter().flatten().filter_map(|run| run.as_f64()).collect();
+    Ok(operations.iter().map(|(name, values)| (name.clone(), runs(values))).collect())
 }

@@ -1,17 +1,18 @@
 //! The same end-to-end tests, and `tokenhound doctor`, in a guest with another kernel.
 
-use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
 use crate::cmd;
 use crate::place::Place;
+use crate::setup::{self, Group};
 use crate::test::live::{AGENT, SKIPS};
 use crate::test::tally::Tally;
-use crate::vm::{self, Contents, Report, Step};
+use crate::vm::{self, Machine, Report, Step};
 
-const GUEST_AGENT: &str = "usr/bin/tokenhound";
+pub(crate) const GUEST_AGENT: &str = "usr/bin/tokenhound";
 const GUEST_SKIPS: &str = "/tmp/skips";
 /// Tells the tests that this is a guest: no network, slow, few programs.
 const IN_GUEST: &str = "TOKENHOUND_GUEST";
@@ -27,10 +28,18 @@ pub(super) fn run(place: &Place, series: &str, only: Option<&str>, tally: &mut T
     }
 }
 
+/// Runs one shell command in a guest and ends as it ended.
+pub(crate) fn run_command(place: &Place, series: &str, command: &str) -> anyhow::Result<ExitCode> {
+    setup::run(place, &[Group::Test])?;
+    let programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
+    let steps = vec![Step { name: "command".to_owned(), command: command.to_owned() }];
+    let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| println!("{line}"))?;
+    let code = report.steps.first().map_or(1, |(_, code)| u8::try_from(*code).unwrap_or(1));
+    Ok(ExitCode::from(if report.done { code } else { 1 }))
+}
+
 fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> anyhow::Result<(Report, Vec<Step>)> {
-    let kernel = vm::fetch(place, series)?;
-    let agent = crate::build_agent(place)?;
-    let mut programs = vec![(agent, GUEST_AGENT.to_owned())];
+    let mut programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
     let mut steps = vec![Step { name: "doctor".to_owned(), command: format!("/{GUEST_AGENT} doctor") }];
     for (index, program) in test_programs(place)?.into_iter().enumerate() {
         let place = format!("usr/lib/tokenhound/tests-{index}");
@@ -38,12 +47,7 @@ fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> a
         programs.push((program, place));
     }
 
-    let dir = place.target.join("vm").join(&kernel.series);
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let initramfs = vm::build_image(place, &dir, &Contents { programs: &programs, files: &[], steps: &steps })?;
-    let log = dir.join("serial.log");
-    println!("guest {series}: booting {}; all it says is kept in {}", kernel.image.display(), log.display());
-    let report = vm::run_guest(&kernel, &initramfs, &log, |line| {
+    let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| {
         println!("{series}| {line}");
         match line.strip_prefix("SKIPPED ") {
             Some(reason) => tally.turn_into_skip(format!("guest {series}: {reason}")),

@@ -10,13 +10,32 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::cmd::Background;
-use crate::vm::Kernel;
+use crate::vm::kernel::Kernel;
 
 /// How long a guest may take in all. Emulated, it needs 5 to 15 s to boot and runs ten to thirty times slower.
 const LIMIT: Duration = Duration::from_secs(12 * 60);
 const MEMORY_MIB: u32 = 1536;
 /// An oops must end the guest, not be scrolled past.
 const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic loglevel=4 random.trust_cpu=on rdinit=/init";
+
+/// How a guest's processors run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Machine {
+    /// As fast as they can.
+    Fast,
+    /// One processor whose clock counts instructions: a nanosecond in the guest is one instruction, however busy the
+    /// host is. Caches, mispredictions and traps cost nothing here.
+    Counted,
+}
+
+impl Machine {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Fast => &["-accel", "tcg,thread=multi", "-smp", "2"],
+            Self::Counted => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
+        }
+    }
+}
 
 /// What a guest said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,9 +64,15 @@ impl Report {
 }
 
 /// Boots the kernel with the file system, hands every line that the guest prints to `line`, keeps all of it in `log`.
-pub(crate) fn run(kernel: &Kernel, initramfs: &Path, log: &Path, mut line: impl FnMut(&str)) -> anyhow::Result<Report> {
+pub(super) fn run(
+    kernel: &Kernel,
+    machine: Machine,
+    initramfs: &Path,
+    log: &Path,
+    mut line: impl FnMut(&str),
+) -> anyhow::Result<Report> {
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]).args(["-m", &format!("{MEMORY_MIB}M")]);
+    qemu.args(machine.arguments()).args(["-cpu", "max", "-m", &format!("{MEMORY_MIB}M")]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).args(["-append", KERNEL_LINE]);
     qemu.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -32,17 +32,13 @@ pub(crate) struct Step {
     pub command: String,
 }
 
-/// What goes into the guest.
-pub(crate) struct Contents<'a> {
-    /// Programs with their places in the guest.
-    pub programs: &'a [(PathBuf, String)],
-    /// Files with their places in the guest, copied as they are.
-    pub files: &'a [(PathBuf, String)],
-    pub steps: &'a [Step],
-}
-
-/// Packs an initramfs into `dir` and returns it.
-pub(crate) fn build(place: &Place, dir: &Path, contents: &Contents<'_>) -> anyhow::Result<PathBuf> {
+/// Packs an initramfs into `dir` and returns it. `programs` are copied from the first path to the second.
+pub(super) fn build(
+    place: &Place,
+    dir: &Path,
+    programs: &[(PathBuf, String)],
+    steps: &[Step],
+) -> anyhow::Result<PathBuf> {
     let stage = Stage::new(dir.join("root"))?;
     let busybox = setup::static_busybox().context("a static busybox is missing: run `cargo xtask setup`")?;
     stage.copy(&busybox, "busybox/busybox")?;
@@ -54,12 +50,9 @@ pub(crate) fn build(place: &Place, dir: &Path, contents: &Contents<'_>) -> anyho
             stage.program(&file, &format!("usr/bin/{actor}"))?;
         }
     }
-    for (file, to) in contents.programs {
+    for (file, to) in programs {
         stage.program(file, to)?;
         strip(&stage.path(to));
-    }
-    for (file, to) in contents.files {
-        stage.copy(file, to)?;
     }
     stage.copy(&place.root.join(INIT), "init")?;
     fs::set_permissions(stage.path("init"), fs::Permissions::from_mode(0o755))?;
@@ -72,7 +65,7 @@ pub(crate) fn build(place: &Place, dir: &Path, contents: &Contents<'_>) -> anyho
     stage.write("etc/hostname", "guest\n")?;
     stage.write("etc/hosts", "127.0.0.1 localhost guest\n")?;
     stage.write("etc/machine-id", "00000000000000000000000000000001\n")?;
-    let steps: String = contents.steps.iter().map(|step| format!("{}\t{}\n", step.name, step.command)).collect();
+    let steps: String = steps.iter().map(|step| format!("{}\t{}\n", step.name, step.command)).collect();
     stage.write(STEPS, &steps)?;
     pack(&stage.root, &dir.join("initramfs"))
 }
