@@ -23,6 +23,7 @@ use std::{
 };
 
 use self::{
+    compile::WatchPlan,
     expect::Expectation,
     homes::{EnvOverrides, Homes},
     interpreters::Interpreters,
@@ -176,6 +177,18 @@ impl Catalogue {
     #[must_use]
     pub fn expectation(&self, stores: &[&Store], reader: &Process, home: Option<&Path>) -> Expectation {
         expect::of_any(stores, reader, home, &self.interpreters)
+    }
+
+    /// What the kernel watches for all of this.
+    #[must_use]
+    pub fn watch_plan(&self) -> WatchPlan {
+        WatchPlan::new(&self.stores)
+    }
+
+    /// What it must watch besides, because variables of running processes have moved stores.
+    #[must_use]
+    pub fn watch_plan_of(&self, overrides: &EnvOverrides) -> WatchPlan {
+        WatchPlan::of_overrides(&self.stores, overrides)
     }
 
     /// The environment variables that the decoder must keep: those that move a store, and `HOME`.

@@ -114,6 +114,34 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// The pattern `rest` (empty for none) below a fixed absolute directory or file. `None` if that is not UTF-8 or
+    /// nothing is left.
+    #[must_use]
+    pub fn below(base: &Path, rest: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        for component in base.components().skip(1) {
+            let name = component.as_os_str().to_str()?;
+            text.push('/');
+            text.push_str(&globset::escape(name));
+            parts.push(Part::Name(name.to_owned()));
+        }
+        for component in rest.split('/').filter(|component| !component.is_empty()) {
+            text.push('/');
+            text.push_str(component);
+            parts.push(Part::parse(component));
+        }
+        let fixed = parts.iter().any(|part| part.name().is_some());
+        fixed.then(|| Self { text, anchor: Anchor::Root, parts, matcher: OnceLock::new() })
+    }
+
+    /// This pattern with its variable replaced by a value.
+    #[must_use]
+    pub fn at(&self, value: &Path) -> Option<Self> {
+        let rest = self.text.split_once('/').map_or("", |(_, rest)| rest);
+        Self::below(value, rest)
+    }
+
     /// As it is written.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -1,1 +1,203 @@
+use std::path::PathBuf;
 
+use tokenhound_common::{process::ProcessKey, record::FileId};
+
+use super::*;
+use crate::{
+    catalogue::tests::shipped_catalogue,
+    ingest::observation::KernelTime,
+    lineage::model::{Executable, Origin},
+};
+
+const NO: Writable = Writable::No;
+const YES: Writable = Writable::Yes;
+const HOME: &str = "/home/ann";
+
+/// A process that runs `path`.
+pub(crate) fn program(path: &str, writable: Writable) -> Process {
+    Process {
+        key: ProcessKey::new(1, 1),
+        parent: None,
+        executable: Executable {
+            path: PathBuf::from(path),
+            path_truncated: false,
+            id: FileId::default(),
+            uid: 0,
+            mode: 0o100_755,
+            links: 1,
+            writable,
+        },
+        script: None,
+        args: Vec::new(),
+        args_truncated: false,
+        cwd: None,
+        environment: Vec::new(),
+        comm: String::new(),
+        uid: 1000,
+        euid: 1000,
+        gid: 1000,
+        login_uid: None,
+        audit_session: None,
+        session: 0,
+        tty: None,
+        mount_namespace: 0,
+        pid_namespace: 0,
+        cgroup: 0,
+        container: None,
+        since: KernelTime(0),
+        exited: None,
+        origin: Origin::Observed,
+    }
+}
+
+fn script(interpreter: &str, path: &str, writable: Writable) -> Process {
+    script_in((interpreter, NO), path, writable)
+}
+
+fn script_in((interpreter, trusted): (&str, Writable), path: &str, writable: Writable) -> Process {
+    let script = Some(Script::File { path: PathBuf::from(path), writable });
+    Process { script, ..program(interpreter, trusted) }
+}
+
+fn running(script: Script, interpreter: &str) -> Process {
+    Process { script: Some(script), ..program(interpreter, NO) }
+}
+
+fn judged(store: &str, reader: &Process) -> Expectation {
+    let catalogue = shipped_catalogue();
+    let store = catalogue.store(store).unwrap_or_else(|| panic!("no store {store}"));
+    expectation(store, reader, Some(Path::new(HOME)), catalogue.interpreters())
+}
+
+#[test]
+fn the_right_programs_are_expected() {
+    let python = "/usr/bin/python3.11";
+    let node = "/usr/bin/node";
+    let pyenv = ("/home/ann/.pyenv/versions/3.12.1/bin/python3.12", YES);
+    let nvm = ("/home/ann/.nvm/versions/node/v20.1.0/bin/node", YES);
+    for (store, reader) in [
+        ("aws-credentials", program("/usr/local/aws-cli/v2/2.15.0/dist/aws", NO)),
+        ("aws-credentials", program("/home/ann/.local/bin/aws", YES)),
+        ("aws-credentials", script(python, "/usr/bin/aws", NO)),
+        ("aws-credentials", script(python, "/home/ann/.local/bin/aws", YES)),
+        ("aws-credentials", script(python, "/home/ann/p/.venv/bin/aws", YES)),
+        ("aws-credentials", script(python, "/opt/tools/bin/aws", NO)),
+        ("aws-credentials", script_in(pyenv, "/home/ann/.pyenv/versions/3.12.1/bin/aws", YES)),
+        ("aws-credentials", script_in(pyenv, "/home/ann/p/venv/bin/aws", YES)),
+        ("aws-cli-cache", script(python, "/usr/bin/aws", NO)),
+        ("aws-credentials", program("/usr/bin/terraform", NO)),
+        ("aws-credentials", program("/home/ann/.asdf/installs/terraform/1.5/bin/terraform", YES)),
+        ("aws-credentials", program("/home/ann/p/.terraform/providers/x/terraform-provider-aws_v5.1_x5", YES)),
+        ("git-credentials", program("/usr/lib/git-core/git-credential-store", NO)),
+        ("git-credentials", program("/usr/lib/git-core/git", NO)),
+        ("git-credentials", program("/usr/bin/git", NO)),
+        ("netrc", program("/usr/lib/git-core/git-remote-http", NO)),
+        ("git-config-embedded", program("/usr/bin/git", NO)),
+        ("ssh-private-keys", program("/usr/bin/ssh", NO)),
+        ("ssh-private-keys", program("/usr/bin/ssh-add", NO)),
+        ("ssh-private-keys", program("/usr/bin/ssh-keygen", NO)),
+        ("docker-config", program("/usr/bin/docker", NO)),
+        ("docker-config", program("/usr/libexec/docker/cli-plugins/docker-buildx", NO)),
+        ("npm-npmrc", script(node, "/usr/lib/node_modules/npm/bin/npm-cli.js", NO)),
+        ("npm-npmrc", script(node, "/usr/bin/npm", NO)),
+        ("npm-npmrc", script("/usr/bin/nodejs", "/usr/share/nodejs/npm/bin/npm-cli.js", NO)),
+        ("npm-npmrc", script_in(nvm, "/home/ann/.nvm/versions/node/v20.1.0/bin/npm", YES)),
+        ("npm-npmrc", script_in(nvm, "/home/ann/.nvm/versions/node/v20.1.0/lib/node_modules/npm/bin/npm-cli.js", YES)),
+        ("gh-hosts", program("/usr/bin/gh", NO)),
+        ("etc-shadow", program("/usr/sbin/sshd", NO)),
+        ("etc-shadow", program("/usr/bin/sudo", NO)),
+        ("etc-shadow", program("/usr/bin/su", NO)),
+        ("etc-shadow", program("/usr/sbin/unix_chkpwd", NO)),
+        ("etc-shadow", program("/usr/sbin/cron", NO)),
+        ("etc-shadow", program("/usr/bin/passwd", NO)),
+        ("etc-shadow", program("/usr/lib/systemd/systemd", NO)),
+        ("etc-shadow", program("/usr/lib/systemd/systemd-executor", NO)),
+        ("etc-shadow", script("/usr/bin/perl", "/usr/sbin/adduser", NO)),
+        ("gcloud-credentials-db", script(python, "/usr/lib/google-cloud-sdk/lib/gcloud.py", NO)),
+        ("claude-code", program("/home/ann/.local/share/claude/versions/2.0.14", YES)),
+        ("pgpass", program("/usr/lib/postgresql/15/bin/psql", NO)),
+        ("azure-msal-token-cache", running(Script::Module("azure.cli".into()), "/opt/az/bin/python3.11")),
+    ] {
+        let judged = judged(store, &reader);
+        assert!(judged.expected(), "{store}: {:?} {:?}: {judged:?}", reader.executable.path, reader.script);
+    }
+}
+
+#[test]
+fn everybody_else_is_not_and_is_told_why() {
+    let python = "/usr/bin/python3.11";
+    let node = "/usr/bin/node";
+    let brought = ("/home/ann/x/python3", YES);
+    for (store, reader, why) in [
+        ("aws-credentials", program("/usr/bin/cat", NO), "copy_tool"),
+        ("aws-credentials", program("/usr/bin/cp", NO), "copy_tool"),
+        ("aws-credentials", program("/usr/bin/tar", NO), "copy_tool"),
+        ("ssh-private-keys", program("/usr/bin/rsync", NO), "copy_tool"),
+        ("etc-shadow", program("/usr/bin/cp", NO), "copy_tool"),
+        ("aws-credentials", program("/bin/busybox", NO), "copy_tool"),
+        ("aws-credentials", script(python, "/home/ann/steal.py", YES), "weak_reader"),
+        ("aws-cli-cache", script(python, "/home/ann/steal.py", YES), "script_not_listed"),
+        ("git-credentials", script(node, "/home/ann/p/node_modules/evil/install.js", YES), "script_not_listed"),
+        ("npm-npmrc", script(node, "/home/ann/p/node_modules/evil/install.js", YES), "weak_reader"),
+        ("npm-npmrc", script(node, "/home/ann/p/node_modules/.bin/evil", YES), "weak_reader"),
+        ("aws-credentials", program("/usr/bin/bash", NO), "inline_code"),
+        ("etc-shadow", running(Script::Inline, "/usr/bin/dash"), "inline_code"),
+        ("aws-cli-cache", running(Script::Inline, python), "inline_code"),
+        ("aws-cli-cache", running(Script::Module("http.server".into()), python), "script_not_listed"),
+        ("aws-credentials", program("/usr/bin/my-aws-copy", NO), "not_listed"),
+        ("aws-credentials", program("/home/ann/aws", YES), "writable_place"),
+        ("aws-credentials", program("/home/ann/bin/aws", YES), "writable_place"),
+        ("aws-credentials", program("/home/bob/.local/bin/aws", YES), "writable_place"),
+        ("aws-credentials", program("/tmp/terraform", YES), "writable_place"),
+        ("aws-credentials", program("/x/terraform", Writable::Unknown), "place_unknown"),
+        ("aws-credentials", script(python, "/tmp/aws", YES), "writable_place"),
+        ("aws-credentials", script_in(brought, "/usr/bin/aws", NO), "interpreter_writable"),
+        ("aws-credentials", script("/lib64/ld-linux-x86-64.so.2", "/tmp/aws", YES), "writable_place"),
+        ("aws-credentials", program("", Writable::Unknown), "not_listed"),
+        ("pgpass", program("/usr/bin/some-tool", NO), "not_listed"),
+        ("gnupg-private", program("/usr/bin/gpg", NO), "indirect"),
+        ("netrc", program("/usr/bin/curl", NO), "copy_tool"),
+        ("container-run-secrets", program("/app/server", YES), "contextual"),
+        ("kwallet", program("/usr/bin/evil", NO), "not_listed"),
+    ] {
+        match judged(store, &reader) {
+            Expectation::NotExpected { why: given } => {
+                assert_eq!(given.name(), why, "{store}: {:?} {:?}: {given}", reader.executable.path, reader.script);
+            }
+            Expectation::Expected { why, .. } => panic!("{store}: {:?} is expected: {why}", reader.executable.path),
+        }
+    }
+}
+
+#[test]
+fn one_of_the_stores_that_share_a_file_is_enough() {
+    let catalogue = shipped_catalogue();
+    let stores: Vec<_> = ["netrc", "heroku"].iter().filter_map(|id| catalogue.store(id)).collect();
+    let heroku = script("/usr/bin/node", "/usr/lib/node_modules/heroku/bin/run", NO);
+    assert!(catalogue.expectation(&stores, &heroku, None).expected());
+    let other = script("/usr/bin/node", "/usr/lib/node_modules/other/bin/run", NO);
+    assert!(!catalogue.expectation(&stores, &other, None).expected());
+}
+
+#[test]
+fn a_java_program_is_known_by_its_class_path() {
+    let java = |class_path: &str| Process {
+        args: ["java", "-cp", class_path, "org.codehaus.Main"].map(str::to_owned).to_vec(),
+        script: Some(Script::Module("org.codehaus.Main".into())),
+        ..program("/usr/lib/jvm/java-17/bin/java", NO)
+    };
+    let maven = "/usr/share/maven/boot/plexus-classworlds-2.6.0.jar";
+    assert!(judged("maven-settings", &java(maven)).expected());
+    assert!(!judged("maven-settings", &java(&format!("/tmp/evil.jar:{maven}"))).expected());
+}
+
+#[test]
+fn the_readers_own_home_counts_and_no_other() {
+    let catalogue = shipped_catalogue();
+    let store = catalogue.store("aws-credentials").unwrap();
+    let reader = program("/home/ann/.local/bin/aws", YES);
+    let of = |home| expectation(store, &reader, home, catalogue.interpreters());
+    assert!(of(Some(Path::new("/home/ann"))).expected());
+    assert!(!of(Some(Path::new("/root"))).expected());
+    assert!(!of(None).expected());
+}
