@@ -4,3 +4,5 @@ pub mod container;
 pub mod identity;
 pub mod model;
 pub mod table;
+pub mod users;
+pub mod writable;
