@@ -1,4 +1,8 @@
 //! Who descends from whom.
+pub mod backfill;
+pub mod container;
 pub mod identity;
 pub mod model;
 pub mod table;
+pub mod users;
+pub mod writable;

@@ -1,0 +1,302 @@
+//! Which container a process is in, from the text of `/proc/<pid>/cgroup`.
+//!
+//! A service of the host is not a container, and neither is what a runtime keeps outside of its containers (conmon, the
+//! lxc monitor, the nspawn supervisor). Container ids are 64 hex digits; lxc, nspawn and some builders use names.
+//!
+//! The path is no proof: whoever may create cgroups (any user with a delegated subtree) can name one like a container.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::PathBuf,
+};
+
+use tokenhound_common::process::ProcessKey;
+
+use super::model::{Chain, Container};
+
+/// Most cgroups remembered by [`Containers`].
+const CGROUPS: usize = 4096;
+
+/// The innermost container that `text` (all lines of `/proc/<pid>/cgroup`, v1 or v2) names.
+#[must_use]
+pub fn parse(text: &str) -> Option<Container> {
+    // `hierarchy:controllers:path`
+    text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(container_of)
+}
+
+/// The container of one cgroup path.
+fn container_of(path: &str) -> Option<Container> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    for at in (0..parts.len()).rev() {
+        match classify(parts[at], at.checked_sub(1).map(|before| parts[before]), parts.get(at + 1).copied()) {
+            Kind::Container(runtime, id) => {
+                let runtime = if runtime == "unknown" { runtime_of(&parts) } else { runtime };
+                return Some(Container { id, runtime: runtime.to_owned() });
+            }
+            Kind::Host => return None,
+            Kind::Other => {}
+        }
+    }
+    None
+}
+
+enum Kind {
+    Container(&'static str, String),
+    /// A part of a runtime that runs on the host.
+    Host,
+    Other,
+}
+
+/// What systemd scopes and the names in them mean.
+const SCOPES: &[(&str, &str)] = &[
+    ("docker-", "docker"),
+    ("cri-containerd-", "containerd"),
+    ("containerd-", "containerd"),
+    ("nerdctl-", "containerd"),
+    ("crio-", "crio"),
+    ("libpod-", "podman"),
+];
+
+fn classify(part: &str, before: Option<&str>, after: Option<&str>) -> Kind {
+    if part.starts_with("crio-conmon-") || part.starts_with("libpod-conmon-") || part.starts_with("lxc.monitor") {
+        return Kind::Host;
+    }
+    let name = part.strip_suffix(".scope").unwrap_or(part);
+    for (prefix, runtime) in SCOPES {
+        if let Some(id) = name.strip_prefix(prefix).filter(|id| is_id(id)) {
+            return Kind::Container(runtime, id.to_owned());
+        }
+    }
+    // `kubepods-besteffort-podUID.slice:cri-containerd:ID`
+    if let Some((head, id)) = part.rsplit_once(':')
+        && is_id(id)
+    {
+        let runtime = head.rsplit(':').next().unwrap_or_default();
+        let known = SCOPES.iter().find(|(prefix, _)| prefix.trim_end_matches('-') == runtime);
+        return Kind::Container(known.map_or("unknown", |(_, runtime)| runtime), id.to_owned());
+    }
+    if let Some(name) = part.strip_prefix("lxc.payload.") {
+        return Kind::Container("lxc", name.to_owned());
+    }
+    // `systemd-nspawn@NAME.service/payload`
+    if let (Some(name), Some("payload")) = (nspawn_name(part), after) {
+        return Kind::Container("nspawn", name);
+    }
+    match before {
+        Some("docker") if is_id(part) => Kind::Container("docker", part.to_owned()),
+        Some("lxc" | "lxc.payload") => Kind::Container("lxc", part.to_owned()),
+        Some("buildkit") => Kind::Container("unknown", part.to_owned()),
+        _ if is_id(part) => Kind::Container("unknown", part.to_owned()),
+        _ => Kind::Other,
+    }
+}
+
+/// The runtime that the parts above an id give away.
+fn runtime_of(parts: &[&str]) -> &'static str {
+    let any = |wanted: &[&str]| parts.iter().any(|part| wanted.iter().any(|name| part.starts_with(name)));
+    if any(&["kubepods"]) {
+        "kubernetes"
+    } else if any(&["docker", "moby"]) {
+        "docker"
+    } else if any(&["libpod"]) {
+        "podman"
+    } else if any(&["k8s.io", "default", "containerd"]) {
+        "containerd"
+    } else {
+        "unknown"
+    }
+}
+
+fn nspawn_name(part: &str) -> Option<String> {
+    let name = part
+        .strip_prefix("systemd-nspawn@")
+        .and_then(|name| name.strip_suffix(".service"))
+        .or_else(|| part.strip_prefix("machine-").and_then(|name| name.strip_suffix(".scope")))?;
+    Some(name.replace("\\x2d", "-"))
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The containers of cgroups, read when a cgroup is first seen: by the time a hit is examined its process may be gone.
+#[derive(Debug)]
+pub struct Containers {
+    proc_root: PathBuf,
+    tick_ns: u64,
+    known: HashMap<u64, Option<Container>>,
+    /// In the order in which they were learnt; the oldest goes first.
+    order: VecDeque<u64>,
+    evicted: u64,
+}
+
+impl Containers {
+    /// Nothing known yet. `proc_root` is `/proc` except in tests; for `tick_ns` see [`super::table::Limits`].
+    #[must_use]
+    pub fn new(proc_root: impl Into<PathBuf>, tick_ns: u64) -> Self {
+        Self {
+            proc_root: proc_root.into(),
+            tick_ns: tick_ns.max(1),
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            evicted: 0,
+        }
+    }
+
+    /// Cgroups forgotten for want of room; they are read again when needed.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The container of the process `key`, whose cgroup has the id `cgroup`. Cheap once the cgroup is known: call it
+    /// for every exec, so that short-lived processes find their cgroup known.
+    pub fn of(&mut self, cgroup: u64, key: ProcessKey) -> Option<Container> {
+        if let Some(known) = self.known.get(&cgroup) {
+            return known.clone();
+        }
+        let text = self.read(key)?;
+        let container = parse(&text);
+        // With the old hierarchies alone, the id is that of the unified root for everybody and says nothing.
+        let telling = text.lines().any(|line| line.starts_with("0::/") && line != "0::/");
+        if telling && cgroup != 0 {
+            self.learn(cgroup, container.clone());
+        }
+        container
+    }
+
+    /// Remembers what a cgroup is.
+    pub fn learn(&mut self, cgroup: u64, container: Option<Container>) {
+        if self.known.insert(cgroup, container).is_none() {
+            self.order.push_back(cgroup);
+        }
+        while self.order.len() > CGROUPS {
+            if let Some(oldest) = self.order.pop_front() {
+                self.known.remove(&oldest);
+                self.evicted += 1;
+            }
+        }
+    }
+
+    /// Fills in the containers of a chain.
+    pub fn fill(&mut self, chain: &mut Chain) {
+        for process in &mut chain.processes {
+            if process.container.is_none() {
+                process.container = self.of(process.cgroup, process.key);
+            }
+        }
+    }
+
+    /// The text, if the process is still the one meant.
+    fn read(&self, key: ProcessKey) -> Option<String> {
+        let process = procfs::process::Process::new_with_root(self.proc_root.join(key.tgid.to_string())).ok()?;
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut process.open_relative("cgroup").ok()?, &mut text).ok()?;
+        let start = process.stat().ok()?.starttime;
+        (start == key.start_ns / self.tick_ns).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3f29a1c5d7e8b90a1b2c3d4e5f60718293a4b5c6d7e8f9010213243546576879";
+    const INNER: &str = "aa29a1c5d7e8b90a1b2c3d4e5f60718293a4b5c6d7e8f90102132435465768bb";
+
+    #[test]
+    fn cgroup_paths() {
+        let table = [
+            // v2, systemd
+            ("0::/system.slice/docker-ID.scope", "docker ID"),
+            ("0::/system.slice/docker-ID.scope/init.scope", "docker ID"),
+            ("0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container", "podman ID"),
+            ("0::/machine.slice/libpod-ID.scope", "podman ID"),
+            (
+                "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice/cri-containerd-ID.scope",
+                "containerd ID",
+            ),
+            ("0::/kubepods.slice/kubepods-pod1_2.slice/crio-ID.scope", "crio ID"),
+            ("0::/kubepods.slice/kubepods-pod1_2.slice/docker-ID.scope", "docker ID"),
+            ("0::/system.slice/nerdctl-ID.scope", "containerd ID"),
+            ("0::/system.slice/containerd.service/kubepods-besteffort-pod1.slice:cri-containerd:ID", "containerd ID"),
+            // cgroupfs driver
+            ("0::/docker/ID", "docker ID"),
+            ("12:pids:/docker/ID\n11:memory:/docker/ID\n0::/system.slice/containerd.service", "docker ID"),
+            ("4:memory:/kubepods/burstable/pod8d1c/ID\n0::/", "kubernetes ID"),
+            ("0::/default/ID", "containerd ID"),
+            ("0::/k8s.io/ID", "containerd ID"),
+            ("4:memory:/ecs/a1b2c3/ID", "unknown ID"),
+            ("0::/libpod_parent/libpod-ID", "podman ID"),
+            // the innermost counts
+            ("0::/docker/ID/docker/INNER", "docker INNER"),
+            ("0::/system.slice/docker-ID.scope/kubelet.slice/kubepods.slice/crio-INNER.scope", "crio INNER"),
+            ("0::/docker/ID/system.slice/ssh.service", "docker ID"),
+            // names
+            ("0::/lxc.payload.web/system.slice/nginx.service", "lxc web"),
+            ("0::/lxc/web", "lxc web"),
+            ("0::/machine.slice/systemd-nspawn@my\\x2dbox.service/payload/system.slice/cron.service", "nspawn my-box"),
+            ("0::/docker/buildkit/k2f9x0", "docker k2f9x0"),
+            // the host
+            ("0::/", ""),
+            ("", ""),
+            ("nonsense", ""),
+            ("0::/init.scope", ""),
+            ("0::/system.slice/docker.service", ""),
+            ("0::/system.slice/containerd.service", ""),
+            ("0::/system.slice/docker-notanid.scope", ""),
+            ("0::/user.slice/user-1000.slice/session-2.scope", ""),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak-org.x-1.scope", ""),
+            ("0::/machine.slice/libpod-conmon-ID.scope", ""),
+            ("0::/kubepods.slice/crio-conmon-ID.scope", ""),
+            ("0::/lxc.monitor.web", ""),
+            ("0::/machine.slice/systemd-nspawn@box.service/supervisor", ""),
+            ("0::/machine.slice/machine-qemu\\x2d1\\x2dvm.scope", ""),
+            ("9:name=systemd:/\n4:memory:/process_api/ab30c78a0659a187845f208b4e76164f\n0::/", ""),
+        ];
+        for (text, want) in table {
+            let text = text.replace("INNER", INNER).replace("ID", ID);
+            let want = want.replace("INNER", INNER).replace("ID", ID);
+            let got = parse(&text).map(|it| format!("{} {}", it.runtime, it.id)).unwrap_or_default();
+            assert_eq!(got, want, "{text}");
+        }
+    }
+
+    fn fake(start_ticks: u64, cgroup: &str) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let process = root.path().join("77");
+        std::fs::create_dir(&process).unwrap();
+        std::fs::write(process.join("cgroup"), cgroup).unwrap();
+        std::fs::write(process.join("stat"), super::super::backfill::tests::stat_line(77, 1, start_ticks, 0)).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_cgroup_is_read_once_and_only_from_the_right_process() {
+        let root = fake(500, &format!("0::/docker/{ID}\n"));
+        let mut containers = Containers::new(root.path(), 10_000_000);
+        assert_eq!(containers.of(42, ProcessKey::new(4_990_000_000, 77)), None, "another process with this pid");
+        let found = containers.of(42, ProcessKey::new(5_001_234_567, 77)).unwrap();
+        assert_eq!((found.runtime.as_str(), found.id.as_str()), ("docker", ID));
+        std::fs::remove_dir_all(root.path().join("77")).unwrap();
+        assert_eq!(containers.of(42, ProcessKey::new(9, 9)), Some(found), "known by its cgroup");
+        assert_eq!(containers.of(43, ProcessKey::new(5_001_234_567, 77)), None);
+    }
+
+    #[test]
+    fn without_a_unified_path_nothing_is_remembered() {
+        let root = fake(500, &format!("4:memory:/docker/{ID}\n0::/\n"));
+        let mut containers = Containers::new(root.path(), 10_000_000);
+        assert!(containers.of(1, ProcessKey::new(5_000_000_000, 77)).is_some());
+        assert!(containers.known.is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut containers = Containers::new("/nowhere", 1);
+        for cgroup in 0..CGROUPS as u64 + 10 {
+            containers.learn(cgroup, None);
+        }
+        assert_eq!((containers.known.len(), containers.order.len(), containers.evicted()), (CGROUPS, CGROUPS, 10));
+    }
+}
