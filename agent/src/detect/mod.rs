@@ -1,2 +1,13 @@
 //! From accesses to findings.
 pub mod access;
+pub mod credential_sweep;
+pub mod engine;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod judge;
+pub mod process_inspection;
+mod ps_arguments;
+pub mod recent;
+pub mod sensor_degraded;
+pub mod unexpected_reader;
+mod words;

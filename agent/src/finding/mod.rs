@@ -1,1 +1,9 @@
-//! What a finding is and how it is shown.
+//! What a detector reports, and the forms in which it leaves the machine.
+pub mod detector;
+pub mod explain;
+pub mod model;
+pub mod ocsf;
+pub mod severity;
+pub mod standards;
+pub mod text;
+pub mod visible;

@@ -1,0 +1,143 @@
+//! The engine: one access in, findings and verdicts out. Pure: no clock, no file system; time is the record's.
+
+use std::time::SystemTime;
+
+use super::{
+    access::{Access, Target},
+    credential_sweep::CredentialSweep,
+    judge::{Expectation, Judgement, StoreFacts, Verdict},
+    process_inspection::ProcessInspection,
+    sensor_degraded::{Degradation, SensorDegraded},
+    unexpected_reader::UnexpectedReader,
+};
+use crate::{
+    finding::model::{Finding, Salt},
+    ingest::observation::KernelTime,
+};
+
+/// How long, on record time, the same thing is counted instead of reported, and how long a sweep may take.
+pub const WINDOW_NS: u64 = 60_000_000_000;
+
+/// What the engine makes of one access.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Findings, in the order of the detectors.
+    pub findings: Vec<Finding>,
+    /// Verdict for each store that the read counts for. Empty for writes and for procfs objects.
+    pub verdicts: Vec<(String, Verdict)>,
+}
+
+/// Every detector with its state.
+#[derive(Debug)]
+pub struct Engine {
+    salt: Salt,
+    unexpected: UnexpectedReader,
+    sweep: CredentialSweep,
+    inspection: ProcessInspection,
+    degraded: SensorDegraded,
+}
+
+/// An unexpected read of a store, as the detectors take it.
+pub(crate) struct Unexpected<'a> {
+    /// The stores that the path belongs to, most dangerous first. Never empty.
+    pub(crate) stores: Vec<&'a StoreFacts>,
+    /// Why the reader is not expected, over all of them.
+    pub(crate) why: Vec<&'a str>,
+    /// The doubt is small at every one of them.
+    pub(crate) weak: bool,
+}
+
+impl Engine {
+    /// An engine whose finding ids are made with `salt`.
+    #[must_use]
+    pub fn new(salt: Salt) -> Self {
+        Self {
+            salt,
+            unexpected: UnexpectedReader::default(),
+            sweep: CredentialSweep::default(),
+            inspection: ProcessInspection::default(),
+            degraded: SensorDegraded::default(),
+        }
+    }
+
+    /// What `access` amounts to, given what is thought of its reader at each store that the path belongs to.
+    pub fn access(&mut self, access: &Access, judgements: &[Judgement]) -> Outcome {
+        match &access.target {
+            Target::Store { mode, .. } => {
+                if !mode.read || judgements.is_empty() || access.chain.processes.is_empty() {
+                    return Outcome::default();
+                }
+                self.read(access, judgements)
+            }
+            Target::ProcEnviron(_) | Target::ProcMem(_) => Outcome {
+                findings: self.inspection.access(&self.salt, access).into_iter().collect(),
+                verdicts: Vec::new(),
+            },
+        }
+    }
+
+    /// A file that several stores share is in order when one of them expects the reader: the read is then theirs.
+    fn read(&mut self, access: &Access, judgements: &[Judgement]) -> Outcome {
+        for verdict in [Verdict::Expected, Verdict::Tolerated] {
+            let verdicts: Vec<_> = judgements
+                .iter()
+                .filter(|judgement| verdict_of(&judgement.expectation) == verdict)
+                .map(|judgement| (judgement.store.id.clone(), verdict))
+                .collect();
+            if !verdicts.is_empty() {
+                return Outcome { findings: Vec::new(), verdicts };
+            }
+        }
+        let read = unexpected(judgements);
+        let mut findings = Vec::new();
+        findings.extend(self.unexpected.read(&self.salt, access, &read));
+        findings.extend(self.sweep.read(&self.salt, access, &read));
+        let verdicts = judgements.iter().map(|judgement| (judgement.store.id.clone(), Verdict::Unexpected)).collect();
+        Outcome { findings, verdicts }
+    }
+
+    /// What a loss or a silent probe amounts to at that moment.
+    pub fn degraded(&mut self, degradation: &Degradation, time: KernelTime, wall: SystemTime) -> Option<Finding> {
+        self.degraded.report(&self.salt, degradation, time, wall)
+    }
+
+    /// Entries pushed out of each detector's table because it was full, since the start.
+    #[must_use]
+    pub fn evictions(&self) -> [(&'static str, u64); 4] {
+        [
+            ("unexpected_reader", self.unexpected.evicted()),
+            ("credential_sweep", self.sweep.evicted()),
+            ("process_inspection", self.inspection.evicted()),
+            ("sensor_degraded", self.degraded.evicted()),
+        ]
+    }
+}
+
+fn verdict_of(expectation: &Expectation) -> Verdict {
+    match expectation {
+        Expectation::Expected { .. } => Verdict::Expected,
+        Expectation::Tolerated { .. } => Verdict::Tolerated,
+        Expectation::Unexpected { .. } => Verdict::Unexpected,
+    }
+}
+
+fn unexpected(judgements: &[Judgement]) -> Unexpected<'_> {
+    let mut stores: Vec<_> = judgements.iter().map(|judgement| &judgement.store).collect();
+    stores.sort_by(|a, b| (a.tier, &a.id).cmp(&(b.tier, &b.id)));
+    let mut why = Vec::new();
+    let mut all_weak = true;
+    for judgement in judgements {
+        if let Expectation::Unexpected { why: reasons, weak } = &judgement.expectation {
+            all_weak &= weak;
+            for reason in reasons {
+                if !why.contains(&reason.as_str()) {
+                    why.push(reason.as_str());
+                }
+            }
+        }
+    }
+    Unexpected { stores, why, weak: all_weak }
+}
+
+#[cfg(test)]
+mod tests;

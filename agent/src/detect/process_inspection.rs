@@ -1,0 +1,305 @@
+//! `process-inspection`, the part that files show: a process opened `environ` or `mem` of another one.
+//!
+//! Findings about one program started again and again by one parent (`for p in /proc/*/environ; do cat $p`) are one
+//! finding, as are many targets of one process: the first at once, the others are counted.
+
+use tokenhound_common::process::ProcessKey;
+
+use super::{
+    access::{Access, Target},
+    engine::WINDOW_NS,
+    judge::{Identity, Verdict},
+    ps_arguments,
+    recent::Recent,
+    words,
+};
+use crate::{
+    finding::{
+        detector::DetectorId,
+        model::{self, Evidence, Finding, Remediation, Salt},
+        severity::Severity,
+    },
+    ingest::observation::KernelTime,
+    lineage::model::Process,
+};
+
+/// Most (parent, reader, object) triples remembered.
+const LIMIT: usize = 4096;
+
+/// Targets named in a finding; the others are counted.
+const NAMED: usize = 5;
+
+/// What was opened of the other process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Object {
+    Environ,
+    Mem,
+}
+
+impl Object {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Environ => "environ",
+            Self::Mem => "mem",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Environ => "the environment",
+            Self::Mem => "the memory",
+        }
+    }
+}
+
+/// When a known program may look into another process.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// Its arguments do not ask `ps` to show the environment.
+    PsListing,
+    /// The target is pid 1.
+    Init,
+    /// Whatever the target.
+    Always,
+}
+
+/// A program that looks into other processes as part of what it is for.
+struct Known {
+    /// Where it must be, in a place that its user cannot write.
+    programs: &'static [&'static str],
+    /// For interpreters, the script it must run, likewise. Empty for programs of their own.
+    scripts: &'static [&'static str],
+    object: Object,
+    when: When,
+}
+
+/// The known programs. A basename is never enough; each has its reason.
+const KNOWN: &[Known] = &[
+    // procps reads every environ on each call, also when nobody asks for it.
+    Known { programs: &["/usr/bin/ps", "/bin/ps"], scripts: &[], object: Object::Environ, when: When::PsListing },
+    // To find out whether it runs in a container, systemd's library looks for a variable of pid 1.
+    Known {
+        programs: &[
+            "/usr/bin/systemctl",
+            "/usr/bin/systemd-detect-virt",
+            "/usr/bin/loginctl",
+            "/usr/bin/hostnamectl",
+            "/usr/bin/timedatectl",
+            "/usr/bin/udevadm",
+            "/usr/lib/systemd/systemd-udevd",
+            "/usr/lib/systemd/systemd-hostnamed",
+            "/usr/lib/systemd/systemd-logind",
+            "/usr/lib/systemd/systemd-timedated",
+            "/lib/systemd/systemd-udevd",
+            "/lib/systemd/systemd-hostnamed",
+            "/lib/systemd/systemd-logind",
+            "/lib/systemd/systemd-timedated",
+        ],
+        scripts: &[],
+        object: Object::Environ,
+        when: When::Init,
+    },
+    // Stores the environment of a crashed process with its core.
+    Known {
+        programs: &["/usr/lib/systemd/systemd-coredump", "/lib/systemd/systemd-coredump"],
+        scripts: &[],
+        object: Object::Environ,
+        when: When::Always,
+    },
+    // Ubuntu's crash handler, likewise.
+    Known { programs: PYTHON, scripts: &["/usr/share/apport/apport"], object: Object::Environ, when: When::Always },
+    // Reads the environment of interpreters to learn which of them use replaced libraries.
+    Known {
+        programs: &["/usr/bin/perl"],
+        scripts: &["/usr/sbin/needrestart"],
+        object: Object::Environ,
+        when: When::Always,
+    },
+];
+
+const PYTHON: &[&str] = &[
+    "/usr/bin/python3",
+    "/usr/bin/python3.10",
+    "/usr/bin/python3.11",
+    "/usr/bin/python3.12",
+    "/usr/bin/python3.13",
+    "/usr/bin/python3.14",
+];
+
+/// Debuggers and tracers. They may look into what they started; typed at a prompt they are worth a note, not an alert;
+/// anything else is reported as of any program.
+const DEBUGGERS: &[&str] = &[
+    "/usr/bin/gdb",
+    "/usr/bin/gdbserver",
+    "/usr/bin/lldb",
+    "/usr/bin/lldb-server",
+    "/usr/bin/strace",
+    "/usr/bin/ltrace",
+    "/usr/bin/rr",
+];
+
+/// Variables that change how `ps` reads its arguments (ps(1), "personality").
+const PERSONALITY: &[&str] = &["PS_PERSONALITY", "CMD_ENV", "I_WANT_A_BROKEN_PS", "UNIX95", "_XPG"];
+
+/// What was reported of a reader, and what followed.
+#[derive(Debug, Default)]
+struct Seen {
+    reported: Option<KernelTime>,
+    more: u64,
+    named: Vec<String>,
+}
+
+/// State of the detector.
+#[derive(Debug)]
+pub struct ProcessInspection {
+    seen: Recent<(ProcessKey, Identity, Object), Seen>,
+}
+
+impl Default for ProcessInspection {
+    fn default() -> Self {
+        Self { seen: Recent::new(LIMIT) }
+    }
+}
+
+impl ProcessInspection {
+    /// The finding for an open of another process's `environ` or `mem`, unless it is tolerated or counted.
+    pub(crate) fn access(&mut self, salt: &Salt, access: &Access) -> Option<Finding> {
+        let (object, target) = match &access.target {
+            Target::ProcEnviron(target) => (Object::Environ, target.as_deref()),
+            Target::ProcMem(target) => (Object::Mem, target.as_deref()),
+            Target::Store { .. } => return None,
+        };
+        let reader = access.chain.processes.first()?;
+        if target.is_some_and(|target| target.key == reader.key) || tolerated(reader, object, target) {
+            return None;
+        }
+        self.seen.expire(access.time, WINDOW_NS);
+        let parent = reader.parent.unwrap_or(reader.key);
+        let seen = self.seen.touch(&(parent, Identity::of(reader), object), access.time, Seen::default);
+        if seen.reported.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
+            seen.more += 1;
+            if seen.named.len() < NAMED {
+                seen.named.push(name(target));
+            }
+            return None;
+        }
+        let before = std::mem::replace(seen, Seen { reported: Some(access.time), ..Seen::default() });
+        finding(salt, access, object, target, &before)
+    }
+
+    /// Entries pushed out because the table was full.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.seen.evicted()
+    }
+}
+
+/// Is this what the program is for?
+fn tolerated(reader: &Process, object: Object, target: Option<&Process>) -> bool {
+    let own_child = target.is_some_and(|target| target.parent == Some(reader.key));
+    // The environment of a child came from its parent. Memory did not: a child may have read a store since.
+    if own_child && (object == Object::Environ || words::is_program(reader, DEBUGGERS)) {
+        return true;
+    }
+    KNOWN.iter().any(|known| {
+        let itself = if known.scripts.is_empty() {
+            words::is_program(reader, known.programs)
+        } else {
+            words::is_script(reader, known.programs, known.scripts)
+        };
+        itself && known.object == object && allowed(known.when, reader, target)
+    })
+}
+
+fn allowed(when: When, reader: &Process, target: Option<&Process>) -> bool {
+    match when {
+        When::Always => true,
+        When::Init => target.is_some_and(|target| target.key.tgid == 1),
+        When::PsListing => {
+            let personality = reader.environment.iter().any(|(name, _)| PERSONALITY.contains(&name.as_str()));
+            // Without its arguments there is no telling; padding them must not help.
+            !reader.args.is_empty()
+                && !reader.args_truncated
+                && !ps_arguments::show_environment(&reader.args, personality)
+        }
+    }
+}
+
+/// A debugger that a person typed: its parent is the session leader, and there is a terminal. (An install script
+/// inherits the terminal too, but not the place right below the login shell.)
+fn typed_debugger(access: &Access) -> bool {
+    let Some(reader) = access.chain.processes.first() else { return false };
+    words::is_program(reader, DEBUGGERS)
+        && reader.tty.is_some()
+        && reader.session != 0
+        && reader.parent.is_some_and(|parent| parent.tgid == reader.session)
+}
+
+fn name(target: Option<&Process>) -> String {
+    target.map_or_else(|| "a process that could not be resolved".to_owned(), words::short)
+}
+
+fn assess(access: &Access, object: Object, target: Option<&Process>, reader: &Process) -> (Severity, Vec<String>) {
+    let foreign = target.is_some_and(|target| target.uid != reader.uid);
+    let mut reasons = vec![match object {
+        Object::Environ => "an environment often holds tokens that were handed over in variables".to_owned(),
+        Object::Mem => "memory holds every token that the process uses, also those it keeps nowhere else".to_owned(),
+    }];
+    match (target, foreign) {
+        (None, _) => reasons.push("whose process it is could not be resolved".to_owned()),
+        (Some(target), true) => {
+            reasons.push(format!("it belongs to another user (uid {}, the reader is uid {})", target.uid, reader.uid));
+        }
+        (Some(_), false) => reasons.push("it belongs to the same user".to_owned()),
+    }
+    if typed_debugger(access) {
+        reasons.push("a debugger that was typed at a prompt".to_owned());
+        return (Severity::Informational, reasons);
+    }
+    if words::is_program(reader, &["/usr/bin/ps", "/bin/ps"]) {
+        reasons.push("the arguments of ps ask to show environments, or cannot be known".to_owned());
+    } else {
+        reasons.push("the reader is not a program that looks into processes as part of what it is for".to_owned());
+    }
+    let severity = if object == Object::Mem && foreign { Severity::Critical } else { Severity::High };
+    (severity, reasons)
+}
+
+fn finding(salt: &Salt, access: &Access, object: Object, target: Option<&Process>, before: &Seen) -> Option<Finding> {
+    let reader = access.chain.processes.first()?;
+    let (severity, reasons) = assess(access, object, target, reader);
+    let mut evidence = vec![Evidence::new(
+        "target.process",
+        target.map_or_else(
+            || name(None),
+            |target| format!("{}, pid {}, uid {}", words::reader(target), target.key.tgid, target.uid),
+        ),
+    )];
+    if before.more > 0 {
+        let named = before.named.join(", ");
+        evidence.push(Evidence::new(
+            "repeated",
+            format!("{} more processes since it was last reported, among them {named}", before.more),
+        ));
+    }
+    evidence.extend(words::reader_evidence(&access.chain, access.user_name.as_deref()));
+    let about = target.map_or_else(|| "unresolved".to_owned(), |target| format!("{:?}", target.key));
+    Some(Finding {
+        uid: salt.uid(DetectorId::ProcessInspection, access.time, reader.key, &format!("{} {about}", object.name())),
+        detector: DetectorId::ProcessInspection,
+        severity,
+        reasons,
+        time: access.time,
+        wall: access.wall,
+        headline: format!("{} read {} of {}", words::reader(reader), object.words(), name(target)),
+        stores: Vec::new(),
+        target: model::Target::Process { object: object.name(), process: target.cloned().map(Box::new) },
+        chain: Some(access.chain.clone()),
+        user_name: access.user_name.clone(),
+        evidence,
+        verdict: Some(Verdict::Unexpected),
+        tier: Some(access.tier),
+        latency: None,
+        remediation: Remediation::of(DetectorId::ProcessInspection, &[]),
+        fingerprint: None,
+    })
+}

@@ -1,0 +1,136 @@
+//! `unexpected-reader`: a store was read by a reader that neither catalogue nor policy expects. One read is enough.
+
+use tokenhound_common::process::ProcessKey;
+
+use super::{
+    access::{Access, Target},
+    engine::{Unexpected, WINDOW_NS},
+    judge::{Identity, StoreFacts, Verdict},
+    recent::Recent,
+    words,
+};
+use crate::{
+    finding::{
+        detector::DetectorId,
+        model::{self, Evidence, Finding, Remediation, Salt},
+        severity::Severity,
+        visible,
+    },
+    ingest::observation::KernelTime,
+};
+
+/// Most (process, store, reader) triples remembered.
+const LIMIT: usize = 8192;
+
+/// A read that was reported, and how often it was repeated since.
+#[derive(Debug)]
+struct Reported {
+    at: Option<KernelTime>,
+    repeated: u64,
+}
+
+/// State of the detector: what was reported within the window.
+#[derive(Debug)]
+pub struct UnexpectedReader {
+    reported: Recent<(ProcessKey, String, Identity), Reported>,
+}
+
+impl Default for UnexpectedReader {
+    fn default() -> Self {
+        Self { reported: Recent::new(LIMIT) }
+    }
+}
+
+impl UnexpectedReader {
+    /// The finding for an unexpected read, unless it repeats one of the last [`WINDOW_NS`].
+    pub(crate) fn read(&mut self, salt: &Salt, access: &Access, read: &Unexpected<'_>) -> Option<Finding> {
+        let reader = access.chain.processes.first()?;
+        let stores = read.stores.iter().map(|store| store.id.as_str()).collect::<Vec<_>>().join(" ");
+        self.reported.expire(access.time, WINDOW_NS);
+        let key = (reader.key, stores, Identity::of(reader));
+        let entry = self.reported.touch(&key, access.time, || Reported { at: None, repeated: 0 });
+        if entry.at.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
+            entry.repeated += 1;
+            return None;
+        }
+        let repeated = entry.repeated;
+        *entry = Reported { at: Some(access.time), repeated: 0 };
+        finding(salt, access, read, repeated)
+    }
+
+    /// Entries pushed out because the table was full.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.reported.evicted()
+    }
+}
+
+fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -> Option<Finding> {
+    let reader = access.chain.processes.first()?;
+    let store = read.stores.first()?;
+    let Target::Store { path, known_as, .. } = &access.target else { return None };
+    let stores: Vec<StoreFacts> = read.stores.iter().map(|store| (*store).clone()).collect();
+    let shown = visible::path(path);
+    Some(Finding {
+        uid: salt.uid(DetectorId::UnexpectedReader, access.time, reader.key, &format!("{} {shown}", store.id)),
+        detector: DetectorId::UnexpectedReader,
+        severity: severity(store),
+        reasons: reasons(store, read),
+        time: access.time,
+        wall: access.wall,
+        headline: format!("{} read {shown} ({})", words::reader(reader), visible::text(&store.title)),
+        target: model::Target::File { path: path.clone(), known_as: known_as.clone() },
+        chain: Some(access.chain.clone()),
+        user_name: access.user_name.clone(),
+        evidence: evidence(access, repeated),
+        verdict: Some(Verdict::Unexpected),
+        tier: Some(access.tier),
+        latency: None,
+        remediation: Remediation::of(DetectorId::UnexpectedReader, &stores),
+        stores,
+        fingerprint: None,
+    })
+}
+
+/// Until actors are known only the store decides.
+fn severity(store: &StoreFacts) -> Severity {
+    if store.tier <= 1 { Severity::High } else { Severity::Medium }
+}
+
+fn reasons(store: &StoreFacts, read: &Unexpected<'_>) -> Vec<String> {
+    let mut reasons = vec![if store.tier <= 1 {
+        format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id)
+    } else {
+        format!("{} is a tier {} store", store.id, store.tier)
+    }];
+    reasons.extend(read.why.iter().map(|why| visible::text(why)));
+    if store.broad {
+        reasons.push(format!("many programs read {}: an unknown reader says less here than elsewhere", store.id));
+    }
+    if read.weak {
+        reasons
+            .push("the doubt is small: the reader looks like an expected one but cannot be proved to be it".to_owned());
+    }
+    reasons
+}
+
+fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {
+    let mut evidence = words::reader_evidence(&access.chain, access.user_name.as_deref());
+    if let Target::Store { path, known_as, file, mode, .. } = &access.target {
+        let how = if mode.write { "for reading and writing" } else { "for reading" };
+        evidence.push(Evidence::new(
+            "store.file",
+            format!("{} opened {how}; owner uid {}, mode {:04o}", visible::path(path), file.uid, file.mode & 0o7777),
+        ));
+        if let Some(known) = known_as {
+            evidence.push(Evidence::new("store.known_as", format!("the same file is {}", visible::path(known))));
+        }
+        if file.links > 1 {
+            evidence.push(Evidence::new("store.links", format!("the file has {} names (hard links)", file.links)));
+        }
+    }
+    if repeated > 0 {
+        let text = format!("the same process read it {repeated} more times since it was last reported");
+        evidence.push(Evidence::new("repeated", text));
+    }
+    evidence
+}

@@ -1,0 +1,106 @@
+//! How processes and files are put into words, the same in every finding.
+
+use crate::{
+    finding::{model::Evidence, visible},
+    lineage::model::{Chain, Executable, Origin, Process, Script, Writable},
+};
+
+/// `/usr/bin/python3 running /tmp/x.py`.
+pub(crate) fn reader(process: &Process) -> String {
+    let program = program(process);
+    match &process.script {
+        None => program,
+        Some(script) => format!("{program} running {}", self::script(script)),
+    }
+}
+
+/// `npm (pid 4100)`.
+pub(crate) fn short(process: &Process) -> String {
+    format!("{} (pid {})", visible::text(process.name()), process.key.tgid)
+}
+
+fn program(process: &Process) -> String {
+    let path = &process.executable.path;
+    if path.as_os_str().is_empty() {
+        format!("an unknown program calling itself {}", visible::text(&process.comm))
+    } else {
+        visible::path(path)
+    }
+}
+
+/// What an interpreter runs.
+pub(crate) fn script(script: &Script) -> String {
+    match script {
+        Script::File { path, .. } => visible::path(path),
+        Script::Module(name) => format!("module {}", visible::text(name)),
+        Script::Inline => "code from its command line or standard input".to_owned(),
+    }
+}
+
+/// Facts about the reader and its lineage that every finding with a reader carries.
+pub(crate) fn reader_evidence(chain: &Chain, user_name: Option<&str>) -> Vec<Evidence> {
+    let Some(process) = chain.processes.first() else { return Vec::new() };
+    let mut evidence = vec![
+        Evidence::new("reader.executable", executable(&process.executable)),
+        Evidence::new("reader.user", user(process, user_name)),
+    ];
+    if let Some(script) = &process.script {
+        evidence.push(Evidence::new("reader.script", self::script(script)));
+    }
+    if let Some((major, minor)) = process.tty {
+        evidence.push(Evidence::new("reader.terminal", format!("controlling terminal {major}:{minor}")));
+    }
+    if let Some(container) = &process.container {
+        evidence.push(Evidence::new("reader.container", format!("{} container {}", container.runtime, container.id)));
+    }
+    if process.origin != Origin::Observed {
+        let text = "the reader started before the agent: its facts come from /proc and may have changed since";
+        evidence.push(Evidence::new("reader.origin", text));
+    }
+    if chain.incomplete {
+        evidence
+            .push(Evidence::new("lineage.incomplete", "ancestors between the oldest shown and pid 1 are not known"));
+    }
+    evidence
+}
+
+fn executable(executable: &Executable) -> String {
+    let Executable { path, id, uid, mode, links, writable, .. } = executable;
+    let place = match writable {
+        Writable::No => "its user cannot change it",
+        Writable::Yes => "its user can change it",
+        Writable::Unknown => "whether its user can change it is not known",
+    };
+    let gone = if *links == 0 { ", without a name on disk" } else { "" };
+    let (major, minor) = (id.device >> 20, id.device & 0xf_ffff);
+    format!(
+        "{}, device {major}:{minor}, inode {}, owner uid {uid}, mode {:04o}; {place}{gone}",
+        visible::path(path),
+        id.inode,
+        mode & 0o7777
+    )
+}
+
+fn user(process: &Process, name: Option<&str>) -> String {
+    let mut text = format!("{} (uid {})", name.unwrap_or("unnamed"), process.uid);
+    if process.euid != process.uid {
+        text.push_str(&format!(", acting as uid {}", process.euid));
+    }
+    if let Some(login) = process.login_uid.filter(|login| *login != process.uid) {
+        text.push_str(&format!(", logged in as uid {login}"));
+    }
+    text
+}
+
+/// Is `process` the program at one of `paths`, in a place that its user cannot write? Never by basename.
+pub(crate) fn is_program(process: &Process, paths: &[&str]) -> bool {
+    let Executable { path, path_truncated, writable, .. } = &process.executable;
+    *writable == Writable::No && !path_truncated && paths.iter().any(|known| path.as_os_str() == *known)
+}
+
+/// Is `process` an interpreter running one of `scripts`, both in places that its user cannot write?
+pub(crate) fn is_script(process: &Process, interpreters: &[&str], scripts: &[&str]) -> bool {
+    is_program(process, interpreters)
+        && matches!(&process.script, Some(Script::File { path, writable: Writable::No })
+            if scripts.iter().any(|known| path.as_os_str() == *known))
+}

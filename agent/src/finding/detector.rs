@@ -1,0 +1,254 @@
+//! The detectors: their ids, which are a contract, and what is to be said of each. The pages in `docs/findings` and
+//! `tokenhound explain` come from this table.
+
+use std::{fmt, str::FromStr};
+
+use super::standards::{self as std_, Entry, Technique};
+
+/// What is known of a detector without a finding at hand.
+#[derive(Debug)]
+pub struct Meta {
+    /// Id in output, options and metrics.
+    pub name: &'static str,
+    /// A few words.
+    pub title: &'static str,
+    /// When it fires and what that means.
+    pub meaning: &'static str,
+    /// How severity is chosen, and what does not fire.
+    pub severity: &'static str,
+    /// What a person should do.
+    pub remediation: &'static [&'static str],
+    /// MITRE ATT&CK techniques that a finding may show.
+    pub attacks: &'static [Technique],
+    /// OWASP Non-Human Identities Top 10 (2025).
+    pub nhi: &'static [Entry],
+    /// NIST Cybersecurity Framework 2.0.
+    pub csf: &'static [Entry],
+    /// Is there code behind it in this version?
+    pub built: bool,
+}
+
+macro_rules! detectors {
+    ($($(#[$doc:meta])* $variant:ident: $meta:expr;)+) => {
+        /// A detector. The names are part of the output.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum DetectorId {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl DetectorId {
+            /// Every detector, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// What is to be said of it.
+            #[must_use]
+            pub fn meta(self) -> &'static Meta {
+                match self {
+                    $(Self::$variant => {
+                        const META: Meta = $meta;
+                        &META
+                    })+
+                }
+            }
+        }
+    };
+}
+
+/// A detector that a later version brings: named now, because its id is a contract.
+const fn later(
+    name: &'static str,
+    title: &'static str,
+    meaning: &'static str,
+    attacks: &'static [Technique],
+    nhi: &'static [Entry],
+) -> Meta {
+    Meta {
+        name,
+        title,
+        meaning,
+        severity: "",
+        remediation: &[],
+        attacks,
+        nhi,
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: false,
+    }
+}
+
+detectors! {
+    /// A store was read by a reader that nothing expects.
+    UnexpectedReader: Meta {
+        name: "unexpected-reader",
+        title: "A token was read by a program it does not belong to",
+        meaning: "A store was opened for reading by a reader that neither the catalogue nor the policy expects. Whoever reads a bearer token can act as its owner until it is revoked: one read is enough. The reader is judged by its executable file, and for an interpreter by its script; never by a process name. A file that several stores share is in order when one of them expects the reader.",
+        severity: "high for a tier 1 store, medium otherwise. Opens that can only write are no reads. The same process reading the same store again within 60 seconds is counted, not reported again.",
+        remediation: &[
+            "Find out what the reader is and who started it: the lineage names every program above it.",
+            "If it had no business there, treat the token as stolen: revoke it, then log in again.",
+            "If it is in order, add a policy exception for this store and this reader.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES, std_::STEAL_ACCESS_TOKEN, std_::PRIVATE_KEYS, std_::STEAL_COOKIE, std_::PASSWORD_STORES],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_THIRD_PARTY],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
+    /// One lineage touches several store families.
+    CredentialSweep: Meta {
+        name: "credential-sweep",
+        title: "One lineage swept up several tokens",
+        meaning: "Within 60 seconds, processes under one common ancestor made unexpected reads in three or more store families. No tool needs AWS, npm and SSH credentials at once: this is how stealers behave. Reads are counted for every ancestor of the reader, because a sweep may use a new process for each file; service managers, login daemons and container runtimes, under which everything runs, are left out.",
+        severity: "critical when a tier 1 store is among them, high otherwise. Reads by expected readers and those that policy tolerates do not count. Reported once for a sweep; the nearest common ancestor is named.",
+        remediation: &[
+            "Stop the common ancestor and keep its files for analysis.",
+            "Treat every listed token as stolen: revoke them all, those of tier 1 first.",
+            "Look for what started it: a package's install script, an editor extension, a downloaded script.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES, std_::AUTOMATED_COLLECTION, std_::STEAL_ACCESS_TOKEN, std_::PRIVATE_KEYS],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_THIRD_PARTY],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
+    /// A process reads another's environment or memory.
+    ProcessInspection: Meta {
+        name: "process-inspection",
+        title: "A process read another one's environment or memory",
+        meaning: "A process opened environ or mem of another process in procfs, by whatever path. Tokens that are handed over in the environment, and those that a program holds in memory, can be taken this way without touching a file. `ps` opens every environ on each call; it is tolerated unless its arguments ask to show the environment. A few debuggers and crash handlers are tolerated, each by its path in a place that the user cannot write.",
+        severity: "environ: high. mem: high, critical when the process belongs to another user. A debugger typed at a prompt is informational. A process reading environ of its own child is no finding: it made that environment. Several targets by one reader are one finding.",
+        remediation: &[
+            "Find out what the reader is and who started it.",
+            "Replace every secret that the inspected processes hold: those in their environment first.",
+            "Hand secrets over in files or descriptors instead of the environment; set kernel.yama.ptrace_scope to 1 or more.",
+        ],
+        attacks: &[std_::PROC_FILESYSTEM],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
+    /// A token is found in another file.
+    TokenCopied: later("token-copied", "A token was copied to another place", "A token from a store was found, by fingerprint, in another file: a script, a dotfile, a history, a log, a repository.", &[std_::CREDENTIALS_IN_FILES, std_::SHELL_HISTORY], &[std_::NHI_LEAKAGE]);
+    /// A store meets a container.
+    ContainerExposure: later("container-exposure", "A token is exposed to a container", "A store was read from inside a container or mounted into one, or its token turned up in a layer or an image.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE, std_::NHI_REUSE]);
+    /// A token on a command line or in a foreign environment.
+    SecretInArguments: later("secret-in-arguments", "A token is on a command line", "A token is on a command line, or in the environment of a program it does not belong to.", &[std_::UNSECURED_CREDENTIALS], &[std_::NHI_LEAKAGE]);
+    /// A tool printed its token.
+    TokenPrinted: later("token-printed", "A tool was made to print its token", "The store's own tool printed the token for a parent that is not interactive or not expected.", &[std_::STEAL_ACCESS_TOKEN], &[std_::NHI_LEAKAGE]);
+    /// Use of an agent's socket.
+    AgentSocketAccess: later("agent-socket-access", "An agent socket was used by an unexpected program", "An ssh-agent, gpg-agent or keyring socket was used by an unexpected program.", &[std_::SSH_HIJACKING, std_::PASSWORD_STORES], &[std_::NHI_THIRD_PARTY]);
+    /// A token lives on without its session.
+    TokenOutlivedSession: later("token-outlived-session", "A token outlived the session that created it", "The session that created a token is over; the token is still valid and in place.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING, std_::NHI_LONG_LIVED]);
+    /// A person's token in automation.
+    TokenReusedByAutomation: later("token-reused-by-automation", "A person's token is used by automation", "A token was created interactively and is now read by automation, CI, a package script or an AI agent.", &[std_::VALID_ACCOUNTS, std_::USE_ACCESS_TOKEN], &[std_::NHI_REUSE, std_::NHI_HUMAN_USE]);
+    /// An old token.
+    StaleToken: later("stale-token", "A token is older than it should be", "A token is older than its policy allows, or long-lived where a short-lived one is available.", &[std_::VALID_ACCOUNTS], &[std_::NHI_LONG_LIVED]);
+    /// A store that others can read.
+    StoreExposed: later("store-exposed", "A store can be read by others", "A store has a wrong mode or owner, a second name, or lies on a network or synced file system.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE]);
+    /// An expected reader is another file than before.
+    ReaderChanged: later("reader-changed", "An expected reader is not the program it was", "The executable or script of an expected reader is not the one known before.", &[std_::HOST_BINARY], &[std_::NHI_THIRD_PARTY]);
+    /// Foreign code in an expected reader.
+    InjectedReader: later("injected-reader", "An expected reader runs foreign code", "An expected reader runs with a preloaded library, an injected module, or under a debugger.", &[std_::LINKER_HIJACKING], &[std_::NHI_THIRD_PARTY]);
+    /// Connection after an unexpected read.
+    TokenEgress: later("token-egress", "A lineage connected out after an unexpected read", "After an unexpected read the same lineage opened a connection to another machine.", &[std_::EXFILTRATION_WEB], &[std_::NHI_LEAKAGE]);
+    /// Copies survive revocation.
+    RevocationIncomplete: later("revocation-incomplete", "Copies of a revoked token remain", "After logout or revocation, copies or holders of the token remain.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING]);
+    /// A decoy was read.
+    DecoyRead: later("decoy-read", "A decoy was read", "A planted decoy store was read. Nothing has a reason to.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE]);
+    /// The sensor does not see everything.
+    SensorDegraded: Meta {
+        name: "sensor-degraded",
+        title: "The sensor does not see everything",
+        meaning: "Records were lost, or a probe is attached but does not deliver. For that time silence proves nothing. Loss is counted where it happens, by reason, in the kernel and in the agent.",
+        severity: "high when reads of stores may have been missed (records of hits lost, a probe not live), medium when only lineage may be incomplete. Each reason is reported at most once a minute, with the numbers so far.",
+        remediation: &[
+            "Run `tokenhound doctor`: it tests every probe and names the remedy.",
+            "If records were lost under load, find the process that makes the storm; the life and hit rings are separate for this reason.",
+            "Treat the interval as unobserved: check the stores' access times and run `tokenhound audit`.",
+        ],
+        attacks: &[std_::IMPAIR_DEFENSES],
+        nhi: &[],
+        csf: &[std_::CSF_MONITORED],
+        built: true,
+    };
+}
+
+impl DetectorId {
+    /// As it is written in output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.meta().name
+    }
+}
+
+impl fmt::Display for DetectorId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// A word that names no detector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no detector `{name}`; the detectors are: {known}")]
+pub struct UnknownDetector {
+    /// The word.
+    pub name: String,
+    /// All ids, for the message.
+    pub known: String,
+}
+
+impl FromStr for DetectorId {
+    type Err = UnknownDetector;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|id| id.name() == name).ok_or_else(|| UnknownDetector {
+            name: super::visible::text(name),
+            known: Self::ALL.iter().map(|id| id.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_contract() {
+        let names: Vec<_> = DetectorId::ALL.iter().map(|id| id.name()).collect();
+        assert_eq!(
+            names,
+            [
+                "unexpected-reader",
+                "credential-sweep",
+                "process-inspection",
+                "token-copied",
+                "container-exposure",
+                "secret-in-arguments",
+                "token-printed",
+                "agent-socket-access",
+                "token-outlived-session",
+                "token-reused-by-automation",
+                "stale-token",
+                "store-exposed",
+                "reader-changed",
+                "injected-reader",
+                "token-egress",
+                "revocation-incomplete",
+                "decoy-read",
+                "sensor-degraded",
+            ]
+        );
+        for id in DetectorId::ALL {
+            assert_eq!(id.name().parse(), Ok(*id));
+        }
+        assert!("sweep".parse::<DetectorId>().unwrap_err().to_string().contains("credential-sweep"));
+    }
+
+    #[test]
+    fn every_detector_names_its_standards() {
+        for id in DetectorId::ALL {
+            let meta = id.meta();
+            assert!(!meta.attacks.is_empty() && !meta.csf.is_empty(), "{id}");
+            if meta.built {
+                assert!(!meta.severity.is_empty() && !meta.remediation.is_empty(), "{id}");
+            }
+        }
+    }
+}
