@@ -5,7 +5,6 @@ pub mod model;
 pub mod ocsf;
 #[cfg(test)]
 pub(crate) mod samples;
-pub mod sarif;
 pub mod severity;
 pub mod standards;
 pub mod text;
