@@ -139,7 +139,7 @@ const DEBUGGERS: &[&str] = &[
 ];
 
 /// Variables that change how `ps` reads its arguments (ps(1), "personality").
-const PERSONALITY: &[&str] = &["PS_PERSONALITY", "CMD_ENV", "I_WANT_A_BROKEN_PS", "UNIX95", "_XPG"];
+pub const PERSONALITY: &[&str] = &["PS_PERSONALITY", "CMD_ENV", "I_WANT_A_BROKEN_PS", "UNIX95", "_XPG"];
 
 /// What was reported of a reader, and what followed.
 #[derive(Debug, Default)]

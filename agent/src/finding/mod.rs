@@ -5,6 +5,7 @@ pub mod model;
 pub mod ocsf;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod sarif;
 pub mod severity;
 pub mod standards;
 pub mod text;

@@ -7,7 +7,7 @@ pub mod process;
 pub mod watchset;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -27,6 +27,7 @@ use crate::{
         access::{Access, Target},
         engine::{Engine, Outcome},
         judge::Verdict,
+        process_inspection,
         sensor_degraded::Degradation,
     },
     finding::model::{Finding, Salt},
@@ -150,11 +151,13 @@ impl Pipeline {
     /// When keys cannot be set or a part cannot start. A probe that does not prove itself is no error here: see
     /// [`Pipeline::proofs`].
     pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &std::path::Path) -> Result<Self, PipelineError> {
-        let keep: std::collections::HashSet<String> = parts.catalogue.environment_variables().into_iter().collect();
+        let moving: HashSet<String> = parts.catalogue.environment_variables().into_iter().collect();
+        let mut keep = moving.clone();
+        keep.extend(process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned()));
         let plan = parts.catalogue.watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc.
-        let mut processes = Processes::new(keep.clone(), parts.extra_homes);
+        let mut processes = Processes::new(keep.clone(), moving, parts.extra_homes);
         processes.backfill();
         let watchset =
             Watchset::start(&parts.catalogue, plan, processes.homes().clone()).map_err(PipelineError::Watchset)?;

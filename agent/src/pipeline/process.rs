@@ -41,15 +41,15 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Nothing known yet. `keep` are the variables that records carry, `extra_homes` those that no database knows.
+    /// Nothing known yet. `keep` are the variables that records carry, `moving` those of them that move stores or homes,
+    /// `extra_homes` the homes that no database knows.
     #[must_use]
-    pub fn new(keep: HashSet<String>, extra_homes: Vec<PathBuf>) -> Self {
+    pub fn new(keep: HashSet<String>, mut moving: HashSet<String>, extra_homes: Vec<PathBuf>) -> Self {
         let tick_ns = backfill::tick_ns();
         let users = Users::load().inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok();
         let database = users.iter().flat_map(|users| users.homes()).map(|home| home.path);
         let homes = Homes::new(database.chain(extra_homes));
         let rules = InterpreterRules::default();
-        let mut moving = keep.clone();
         moving.remove("HOME");
         Self {
             table: Table::new(Limits { tick_ns, ..Limits::default() }, rules.clone()),

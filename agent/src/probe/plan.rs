@@ -153,6 +153,8 @@ mod tests {
         Answer::No("no".into())
     }
 
+    type Expected = Result<(Tier, Vec<&'static str>), PlanError>;
+
     #[test]
     fn table() {
         let with = |change: fn(&mut Facts)| {
@@ -164,7 +166,7 @@ mod tests {
             plan(facts, wanted).map(|plan| (plan.tier, plan.hooks[3..].iter().map(|hook| hook.program()).collect()))
         };
         let all = vec!["exit_open", "exit_openat", "exit_openat2", "exit_creat", "exit_open_by_handle"];
-        let cases: Vec<(Facts, Option<Tier>, Result<(Tier, Vec<&str>), PlanError>)> = vec![
+        let cases: Vec<(Facts, Option<Tier>, Expected)> = vec![
             (facts(), None, Ok((Tier::Fentry, vec!["file_open"]))),
             (facts(), Some(Tier::Tracepoint), Ok((Tier::Tracepoint, all.clone()))),
             (with(|facts| facts.fentry = no()), None, Ok((Tier::Tracepoint, all))),

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::{
     fs,
     os::unix::fs::{MetadataExt, symlink},
@@ -53,7 +54,7 @@ impl FakeProc {
     }
 
     fn backfill(&self) -> Backfill {
-        let keep = |name: &str| matches!(name, "HOME" | "GH_CONFIG_DIR");
+        let keep = ["HOME", "GH_CONFIG_DIR"].map(str::to_owned).into();
         Backfill::with_root(self.0.path(), 10_000_000, InterpreterRules::default(), keep)
     }
 }
@@ -98,7 +99,7 @@ fn one_process_by_its_exact_key() {
 
 #[test]
 fn a_missing_proc_is_an_error_that_says_what_to_do() {
-    let backfill = Backfill::with_root("/nowhere", 1, InterpreterRules::default(), |_| false);
+    let backfill = Backfill::with_root("/nowhere", 1, InterpreterRules::default(), HashSet::new());
     let error = backfill.all().unwrap_err().to_string();
     assert!(error.starts_with("cannot list processes in /nowhere") && error.ends_with("mount procfs there"), "{error}");
 }
@@ -118,7 +119,7 @@ fn a_live_child_is_found_and_meets_its_own_records() {
     let running =
         Running(Command::new("sh").args(["-c", "read line; exit 0", "x"]).stdin(Stdio::piped()).spawn().unwrap());
     let pid = running.0.id();
-    let backfill = Backfill::new(InterpreterRules::default(), |name| name == "PATH");
+    let backfill = Backfill::new(InterpreterRules::default(), ["PATH".to_owned()].into());
     let find = || backfill.all().unwrap().processes.into_iter().find(|process| process.key.tgid == pid).unwrap();
     let child = find();
     let own = backfill.all().unwrap().processes.into_iter().find(|it| it.key.tgid == std::process::id()).unwrap();
