@@ -5,11 +5,13 @@
 //! as inputs.
 
 pub mod catalogue;
+pub mod cli;
 pub mod detect;
 pub mod finding;
 pub mod ingest;
 pub mod kernel;
 pub mod lineage;
+pub mod pipeline;
 pub mod policy;
 pub mod probe;
 pub mod sink;

@@ -199,6 +199,37 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// What a `check` command says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For people, without a line break at the end.
+    pub text: String,
+    /// No error was found; warnings may have been.
+    pub passed: bool,
+}
+
+impl Outcome {
+    /// The outcome for a file: its problems, then one line that sums up. `holds` says what is in it, such as
+    /// `3 stores`.
+    #[must_use]
+    pub fn of(file: &Path, problems: &Problems, holds: &str) -> Self {
+        let count = |severity| problems.list.iter().filter(|problem| problem.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+        let mut text = problems.to_string();
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let summary = match (errors, warnings) {
+            (0, 0) => format!("{}: right, {holds}", file.display()),
+            (0, _) => format!("{}: usable, {holds}, {}", file.display(), plural(warnings, "warning")),
+            _ => format!("{}: refused, {}, {}", file.display(), plural(errors, "error"), plural(warnings, "warning")),
+        };
+        text.push_str(&summary);
+        Self { text, passed: errors == 0 }
+    }
+}
+
 /// Parses one document. `file` is for messages.
 ///
 /// # Errors
@@ -222,6 +253,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Node, Problems> {
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
+        // YAML 1.2: `no` and `y` are text.
+        strict_booleans: true,
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {

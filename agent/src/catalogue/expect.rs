@@ -333,4 +333,4 @@ fn class_path(args: &[String]) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

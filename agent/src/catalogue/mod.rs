@@ -85,14 +85,15 @@ impl Catalogue {
         Self::build(shipped()?, own)
     }
 
-    /// The shipped catalogue with one file over it that is only looked at.
+    /// The shipped catalogue with one file over it that is only looked at; and how many stores the file has.
     ///
     /// # Errors
     /// Every mistake of the file at once.
-    pub fn with_file(file: &Path) -> Result<Loaded, Problems> {
+    pub fn with_file(file: &Path) -> Result<(Loaded, usize), Problems> {
         let text = yaml::read(file, Guard::Looked)?;
         let parsed = parse::parse(file, &text)?;
-        Self::build(shipped()?, vec![parsed])
+        let stores = parsed.stores.len();
+        Self::build(shipped()?, vec![parsed]).map(|loaded| (loaded, stores))
     }
 
     fn build(base: Vec<Parsed>, own: Vec<Parsed>) -> Result<Loaded, Problems> {

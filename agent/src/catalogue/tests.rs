@@ -1,6 +1,7 @@
 use std::sync::LazyLock;
 
 use super::*;
+use crate::yaml::Outcome;
 
 /// The shipped catalogue, compiled once for all tests.
 pub(crate) fn shipped_catalogue() -> &'static Catalogue {
@@ -10,7 +11,118 @@ pub(crate) fn shipped_catalogue() -> &'static Catalogue {
 }
 
 #[test]
-fn the_shipped_catalogue_is_right() {
+fn every_entry_of_the_research_is_there() {
     let catalogue = shipped_catalogue();
-    assert!(catalogue.stores().len() > 300);
+    let origins: BTreeSet<&str> =
+        catalogue.stores().iter().map(|store| store.split_from.as_deref().unwrap_or(&store.id)).collect();
+    assert_eq!(origins.len(), 264);
+    assert!(catalogue.stores().len() > 330);
+}
+
+#[test]
+fn variables_that_move_stores_are_known_to_the_decoder() {
+    let variables = shipped_catalogue().environment_variables();
+    for name in ["HOME", "XDG_CONFIG_HOME", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "GITHUB_WORKSPACE"] {
+        assert!(variables.contains(name), "{name}");
+    }
+    // Far too common a name to follow.
+    assert!(!variables.contains("CONFIG_FILE"));
+}
+
+const GOOD: &str = "
+stores:
+  - id: example
+    tool: Example CLI
+    vendor: Example
+    family: example
+    role: store
+    tier: 2
+    kind: [api_key]
+    paths: [~/.example/token]
+    format: plain
+    readers:
+      - {role: owner, exe: [example]}
+    reader_scope: narrow
+    staleness: none
+    session_scope: cli_login
+    verification: docs
+    source: example.org/docs
+";
+
+fn checked(text: &str) -> Outcome {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let outcome = text::check(file.path());
+    let name = file.path().display().to_string();
+    Outcome { text: outcome.text.replace(&name, "x.yaml"), ..outcome }
+}
+
+#[test]
+fn a_right_file_passes() {
+    assert_eq!(checked(GOOD), Outcome { text: "x.yaml: right, 1 store".into(), passed: true });
+}
+
+#[test]
+fn mistakes_are_explained() {
+    for (from, to, said) in [
+        ("role: store", "role: stroe", "x.yaml:7:11: error: unknown word \"stroe\"; did you mean \"store\"?"),
+        ("tier: 2", "tier: 4", "x.yaml:8:11: error: tier must be 1, 2 or 3, this is 4"),
+        ("[~/.example/token]", "[.example/token]", "x.yaml:10:13: error: path \".example/token\" must start with"),
+        ("[~/.example/token]", "['~/.example/[a']", "is no valid pattern"),
+        ("[~/.example/token]", "[~/.a**b/c]", "\"**\" must be a whole component"),
+        ("[~/.example/token]", "~/.example/token", "must be a list, this is text"),
+        ("id: example", "id: Example", "must be 1 to 64 of a-z, 0-9"),
+        ("    source: example.org/docs\n", "", "x.yaml:3:5: error: \"source\" is missing"),
+        ("source: example.org/docs", "sauce: x\n    source: y", "unknown key \"sauce\"; did you mean \"source\"?"),
+        ("exe: [example]", "exe: [python3]", "\"python3\" is an interpreter and cannot be expected"),
+        ("exe: [example]", "exe: [cat]", "\"cat\" only moves bytes and cannot be expected"),
+        ("exe: [example]", "exe: [/usr/bin/x]", "hold bare names"),
+        ("exe: [example]", "scripts: [/usr/bin/x]", "needs the \"interpreter\" that runs them"),
+        ("exe: [example]", "exe: [example], weak: 1", "must be true or false, this is a number"),
+        ("format: plain", "format: plain\n    mode: '9'", "is no octal mode"),
+        ("format: plain", "format: plain\n    shares_path_with: [netrcc]", "did you mean \"netrc\"?"),
+        ("format: plain", "format: plain\n    path_env: {X: [y]}", "has no {} for the value"),
+    ] {
+        assert!(GOOD.contains(from));
+        let outcome = checked(&GOOD.replacen(from, to, 1));
+        assert!(!outcome.passed, "{to}");
+        assert!(outcome.text.contains(said), "{to}: {}", outcome.text);
+    }
+}
+
+#[test]
+fn a_name_too_long_for_a_key_is_refused() {
+    let outcome = checked(&GOOD.replace(".example/token", &format!(".example/{}", "n".repeat(64))));
+    assert!(outcome.text.contains("a name of 64 bytes cannot be watched, at most 63"), "{}", outcome.text);
+}
+
+#[test]
+fn the_mistakes_of_all_entries_are_shown_at_once() {
+    let second = GOOD.replace("\nstores:\n", "").replace("tier: 2", "tier: 9").replace("id: example", "id: other");
+    let outcome = checked(&format!("{}{second}", GOOD.replace("role: store", "role: x")));
+    assert!(outcome.text.contains("unknown word \"x\"") && outcome.text.contains("this is 9"), "{}", outcome.text);
+    assert!(outcome.text.ends_with("refused, 2 errors, 0 warnings"), "{}", outcome.text);
+}
+
+#[test]
+fn two_entries_of_one_name_are_refused_and_a_shipped_one_is_replaced() {
+    let second = GOOD.replace("\nstores:\n", "");
+    let outcome = checked(&format!("{GOOD}{second}"));
+    assert!(outcome.text.contains("id \"example\" is already used in x.yaml:3"), "{}", outcome.text);
+    let outcome = checked(&GOOD.replace("id: example", "id: netrc"));
+    assert!(outcome.passed);
+    assert!(outcome.text.contains("\"netrc\" replaces the entry of catalogue/git-hosting.yaml"), "{}", outcome.text);
+}
+
+#[test]
+fn a_directory_of_own_entries_is_laid_over_the_shipped_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.yaml"), GOOD).unwrap();
+    std::fs::write(directory.path().join("ignored.txt"), "not yaml: [").unwrap();
+    let loaded = Catalogue::load(directory.path()).unwrap();
+    assert!(loaded.catalogue.store("example").is_some() && loaded.catalogue.store("netrc").is_some());
+    std::fs::write(directory.path().join("b.yaml"), GOOD).unwrap();
+    std::fs::write(directory.path().join("c.yaml"), "stores: [").unwrap();
+    assert!(Catalogue::load(directory.path()).is_err());
+    assert!(Catalogue::load(Path::new("/nonexistent")).is_ok());
 }

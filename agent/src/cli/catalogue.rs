@@ -7,7 +7,7 @@ use crate::catalogue::{self, Catalogue, text};
 
 /// What to do with it.
 #[derive(Debug, clap::Subcommand)]
-pub enum Subcommands {
+pub(super) enum Subcommands {
     /// One line for each store.
     List,
     /// Everything that is known of one store.
@@ -22,20 +22,15 @@ pub enum Subcommands {
     },
 }
 
-pub fn execute(command: &Subcommands) -> Result<Exit, CliError> {
+pub(super) fn execute(command: &Subcommands) -> Result<Exit, CliError> {
     match command {
         Subcommands::Check { file } => {
-            let outcome = text::check(file).map_err(CliError::usage)?;
-            print(&outcome)?;
+            return super::outcome(&text::check(file));
         }
-        Subcommands::List => print(&text::list(&load()?))?,
+        Subcommands::List => print(&format!("{}\n", text::list(&load()?)))?,
         Subcommands::Show { id } => {
-            let catalogue = load()?;
-            let shown = text::show(&catalogue, id).ok_or_else(|| {
-                let hint = catalogue.suggest(id).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                CliError::usage(format!("the catalogue has no store `{id}`{hint}"))
-            })?;
-            print(&shown)?;
+            let shown = text::show(&load()?, id).map_err(CliError::usage)?;
+            print(&format!("{shown}\n"))?;
         }
     }
     Ok(Exit::Success)

@@ -13,17 +13,17 @@ use rustix::process::{Gid, Uid};
 
 /// Whom to run a command as.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(super) struct Identity {
     /// User id.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// Primary group.
-    pub gid: u32,
+    pub(super) gid: u32,
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub(super) groups: Vec<u32>,
     /// Login name.
-    pub name: String,
+    pub(super) name: String,
     /// Home directory.
-    pub home: PathBuf,
+    pub(super) home: PathBuf,
 }
 
 /// Starts `command`, with our standard streams, as `identity` (as ourselves for `None`).
@@ -31,7 +31,7 @@ pub struct Identity {
 /// # Errors
 ///
 /// When the program cannot be found or started, or the identity cannot be taken on.
-pub fn spawn(command: &[OsString], identity: Option<&Identity>) -> io::Result<Child> {
+pub(super) fn spawn(command: &[OsString], identity: Option<&Identity>) -> io::Result<Child> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no command given"))?;
     let mut child = Command::new(program);

@@ -10,27 +10,30 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::mpsc,
 };
 
-use super::{CliError, Exit, SensorOptions, print, session::{self, Inputs, Session}};
+use super::{
+    CliError, Exit, SensorOptions, print,
+    session::{self, Inputs, Session},
+};
 use crate::{
     detect::judge::Verdict,
     finding::{detector::DetectorId, model::Finding, text},
     pipeline::{Report, Scope},
-    telemetry::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     #[command(flatten)]
     sensor: SensorOptions,
 }
 
 /// Parts that our own binary plays.
 #[derive(Debug, clap::Args)]
-pub struct ActorOptions {
+pub(super) struct ActorOptions {
     /// The part.
     #[command(subcommand)]
     part: Part,
@@ -49,8 +52,14 @@ enum Part {
 
 /// Made-up tokens: right in shape, issued by nobody.
 const STORES: [(&str, &str); 4] = [
-    (".config/gh/hosts.yml", "github.com:\n    user: demo\n    oauth_token: gho_000000000000000000000000000000000000\n"),
-    (".aws/credentials", "[default]\naws_access_key_id = AKIA2222222222222222\naws_secret_access_key = 0000000000000000000000000000000000000000\n"),
+    (
+        ".config/gh/hosts.yml",
+        "github.com:\n    user: demo\n    oauth_token: gho_000000000000000000000000000000000000\n",
+    ),
+    (
+        ".aws/credentials",
+        "[default]\naws_access_key_id = AKIA2222222222222222\naws_secret_access_key = 0000000000000000000000000000000000000000\n",
+    ),
     (".npmrc", "//registry.example.invalid/:_authToken=npm_000000000000000000000000000000000000\n"),
     (".docker/config.json", "{\"auths\":{\"registry.example.invalid\":{\"auth\":\"ZGVtbzpkZW1v\"}}}\n"),
 ];
@@ -65,18 +74,12 @@ const SCRIPT: &str = "#!/bin/sh\n\
     cat \"/proc/$1/environ\" > /dev/null\n";
 
 /// Runs it and shows what was caught. Succeeds only if everything was.
-pub fn execute(options: &Options) -> Result<Exit, CliError> {
+pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     let inputs = Inputs::read(&options.sensor)?;
     let stage = Stage::set()?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(
-        &options.sensor,
-        inputs,
-        Scope::Descendants,
-        vec![stage.home()],
-        Arc::new(Metrics::new()),
-        sender,
-    )?;
+    let session =
+        Session::start(&options.sensor, inputs, Scope::Descendants, vec![stage.home()], Metrics::new().0, sender)?;
     let tier = session.plan.tier.name();
     print(&format!("tokenhound watches this kernel through the `{tier}` tier.\n\n"))?;
     let played = stage.play();
@@ -89,7 +92,7 @@ pub fn execute(options: &Options) -> Result<Exit, CliError> {
 }
 
 /// Plays one part.
-pub fn act(options: &ActorOptions) -> Result<Exit, CliError> {
+pub(super) fn act(options: &ActorOptions) -> Result<Exit, CliError> {
     match &options.part {
         Part::Read { file } => fs::read(file).map(|_| Exit::Success),
         Part::Hold => io::stdin().read_to_end(&mut Vec::new()).map(|_| Exit::Success),
@@ -143,7 +146,9 @@ impl Stage {
         print("1. `gh` reads its own token, as it should.\n")?;
         let hosts = self.home().join(STORES[0].0);
         self.run(Command::new(self.tool()).args(["demo-actor", "read"]).arg(hosts))?;
-        print("2. A package's postinstall script reads it too, then three more stores, then a neighbour's environment.\n\n")?;
+        print(
+            "2. A package's postinstall script reads it too, then three more stores, then a neighbour's environment.\n\n",
+        )?;
         let mut neighbour = Command::new(self.tool())
             .args(["demo-actor", "hold"])
             .env("DEMO_TOKEN", "made-up")
@@ -190,16 +195,27 @@ fn show(reports: &[Report]) -> (String, bool) {
     let colour = io::stdout().is_terminal();
     let mut text = String::new();
     for finding in &findings {
-        text.push_str(&text::render(finding, colour));
+        text.push_str(&text::render(finding, text::Style { colour }));
         text.push('\n');
     }
-    let silent = reports.iter().any(|report| matches!(report, Report::Read { store, verdict: Verdict::Expected, .. } if store == "gh-hosts"));
+    let silent = reports
+        .iter()
+        .any(|report| matches!(report, Report::Read { store, verdict: Verdict::Expected, .. } if store == "gh-hosts"));
     let caught = |detector: DetectorId| findings.iter().filter(|finding| finding.detector == detector).count();
     let rows = [
         (silent, "gh read its own store: expected, no finding".to_owned()),
-        (caught(DetectorId::UnexpectedReader) >= STORES.len(), format!("unexpected-reader: {} findings", caught(DetectorId::UnexpectedReader))),
-        (caught(DetectorId::CredentialSweep) >= 1, format!("credential-sweep: {}", caught(DetectorId::CredentialSweep))),
-        (caught(DetectorId::ProcessInspection) >= 1, format!("process-inspection: {}", caught(DetectorId::ProcessInspection))),
+        (
+            caught(DetectorId::UnexpectedReader) >= STORES.len(),
+            format!("unexpected-reader: {} findings", caught(DetectorId::UnexpectedReader)),
+        ),
+        (
+            caught(DetectorId::CredentialSweep) >= 1,
+            format!("credential-sweep: {}", caught(DetectorId::CredentialSweep)),
+        ),
+        (
+            caught(DetectorId::ProcessInspection) >= 1,
+            format!("process-inspection: {}", caught(DetectorId::ProcessInspection)),
+        ),
     ];
     text.push_str("Summary\n");
     for (good, row) in &rows {

@@ -1,29 +1,37 @@
 //! `tokenhound doctor`.
 
-use std::{fmt::Write, sync::{Arc, mpsc}};
+use std::{fmt::Write, sync::mpsc};
 
-use super::{CliError, Exit, SensorOptions, print, session::{Inputs, Session}};
+use super::{
+    CliError, Exit, SensorOptions, print,
+    session::{Inputs, Session},
+};
 use crate::{
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
     probe::{plan, selftest::Proof},
-    telemetry::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     #[command(flatten)]
     sensor: SensorOptions,
 }
 
 /// Prints what it finds; the exit code is 0 only when every probe of the chosen tier is live.
-pub fn execute(options: &Options) -> Result<Exit, CliError> {
+pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     let facts = facts::gather();
     let mut text = describe(&facts);
     let inputs = match Inputs::read(&options.sensor) {
         Ok(inputs) => {
-            let _ = writeln!(text, "  ok    catalogue: {} stores; policy: {} exceptions", inputs.catalogue.stores().len(), inputs.policy.len());
+            let _ = writeln!(
+                text,
+                "  ok    catalogue: {} stores; policy: {} exceptions",
+                inputs.catalogue.stores().len(),
+                inputs.policy.exceptions().len()
+            );
             inputs
         }
         Err(error) => {
@@ -31,8 +39,8 @@ pub fn execute(options: &Options) -> Result<Exit, CliError> {
             return Err(error);
         }
     };
-    let (findings, _keep) = mpsc::channel();
-    match Session::start(&options.sensor, inputs, Scope::Descendants, Vec::new(), Arc::new(Metrics::new()), findings) {
+    let (findings, _keep) = mpsc::sync_channel(super::session::REPORTS);
+    match Session::start(&options.sensor, inputs, Scope::Descendants, Vec::new(), Metrics::new().0, findings) {
         Ok(session) => {
             let live = session.proofs.iter().all(|proof| proof.failure.is_none());
             describe_probes(&mut text, &session.plan, &session.proofs);

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. What it promises is in DESIGN and in `tokenhound help`.
 
 mod catalogue;
+mod child;
 mod demo;
 mod doctor;
 mod explain;
@@ -153,6 +154,12 @@ pub fn execute(arguments: Arguments) -> ExitCode {
             error.exit.into()
         }
     }
+}
+
+/// Prints the outcome of a check; a refused file is the user's mistake.
+fn outcome(outcome: &crate::yaml::Outcome) -> Result<Exit, CliError> {
+    print(&format!("{}\n", outcome.text))?;
+    Ok(if outcome.passed { Exit::Success } else { Exit::Usage })
 }
 
 /// Prints to stdout; a closed pipe (`| head`) is the reader's wish and no error.

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::{CliError, Exit, print};
-use crate::{catalogue::{self, Catalogue}, policy};
+use super::{CliError, Exit};
+use crate::{
+    catalogue::{self, Catalogue},
+    policy::Policy,
+};
 
 /// What to do with it.
 #[derive(Debug, clap::Subcommand)]
-pub enum Subcommands {
+pub(super) enum Subcommands {
     /// Explain what is wrong with a policy file.
     Check {
         /// The file.
@@ -15,12 +18,11 @@ pub enum Subcommands {
     },
 }
 
-pub fn execute(command: &Subcommands) -> Result<Exit, CliError> {
+pub(super) fn execute(command: &Subcommands) -> Result<Exit, CliError> {
     match command {
         Subcommands::Check { file } => {
             let loaded = Catalogue::load(catalogue::DIRECTORY.as_ref()).map_err(CliError::usage)?;
-            print(&policy::check(file, &loaded.catalogue).map_err(CliError::usage)?)?;
+            super::outcome(&Policy::check(file, &loaded.catalogue))
         }
     }
-    Ok(Exit::Success)
 }

@@ -10,16 +10,23 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CliError, Exit, SensorOptions, session::{self, Inputs, Session}};
+use super::{
+    CliError, Exit, SensorOptions,
+    session::{self, Inputs, Session},
+};
 use crate::{
+    finding::text::Style,
     pipeline::{Report, Scope},
-    sink::Sinks,
-    telemetry::{Metrics, http::{self, Readiness}},
+    sink::{file::FileSink, queue::Sinks, text::TextSink},
+    telemetry::{
+        http::{self, Readiness},
+        metrics::Metrics,
+    },
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     /// Append each finding to this file, as one OCSF object a line.
     #[arg(long, value_name = "FILE")]
     findings: Option<PathBuf>,
@@ -31,7 +38,7 @@ pub struct Options {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub fn execute(options: Options) -> Result<Exit, CliError> {
+pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
     let inputs = Inputs::read(&options.sensor)?;
     if !options.listen.ip().is_loopback() {
@@ -49,46 +56,69 @@ pub fn execute(options: Options) -> Result<Exit, CliError> {
 }
 
 async fn serve(options: Options, inputs: Inputs) -> Result<Exit, CliError> {
-    let listener = tokio::net::TcpListener::bind(options.listen)
-        .await
-        .map_err(|error| CliError::failure(format!("listen on {}: {error}; choose another address with --listen", options.listen)))?;
-    let metrics = Arc::new(Metrics::new());
-    let sinks = Sinks::start(options.findings.as_deref(), std::io::stdout().is_terminal(), Arc::clone(&metrics))
-        .map_err(CliError::usage)?;
-    let readiness = Readiness::new();
-    let (stop_http, stopped) = tokio::sync::watch::channel(false);
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&metrics), readiness.clone(), stopped));
+    let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(|error| {
+        CliError::failure(format!("listen on {}: {error}; choose another address with --listen", options.listen))
+    })?;
+    let (metrics, registry) = Metrics::new();
+    let colour = std::io::stdout().is_terminal();
+    let mut sinks = Sinks::new().text(TextSink::new(std::io::stdout(), Style { colour }));
+    if let Some(path) = &options.findings {
+        sinks = sinks.file(FileSink::open(path, session::host()).map_err(CliError::usage)?);
+    }
+    let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
+    let readiness = Readiness::new([]);
+    let (stop_http, stopped) = tokio::sync::oneshot::channel::<()>();
+    let told_to_stop = async {
+        // Dropping the sender means the same.
+        let _ = stopped.await;
+    };
+    let server = tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), told_to_stop));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), Arc::clone(&metrics), sender)?;
+    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), metrics, sender)?;
     let deliver = std::thread::Builder::new()
         .name("deliver".into())
         .spawn(move || {
             for report in receiver {
                 if let Report::Finding(finding) = report {
-                    sinks.deliver(*finding);
+                    sinks.send(Arc::from(finding));
                 }
             }
-            sinks.finish();
+            sinks.finish()
         })
         .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
-    readiness.set(&session.proofs);
+    for proof in &session.proofs {
+        match &proof.failure {
+            None => readiness.live(proof.hook.program()),
+            Some(failure) => readiness.not_live(proof.hook.program(), failure),
+        }
+    }
     tracing::info!(tier = session.plan.tier.name(), listen = %options.listen, "watching");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = session.died() => {}
+        () = died(&session) => tracing::error!("the pipeline has stopped by itself"),
     }
     tracing::info!("stopping");
     let ended = session.stop();
-    if deliver.join().is_err() {
-        tracing::error!("the delivery thread panicked");
+    match deliver.join() {
+        Ok(0) => {}
+        Ok(left) => tracing::error!(left, "findings could not be written to the end"),
+        Err(_) => tracing::error!("the delivery thread panicked"),
     }
-    let _ = stop_http.send(true);
+    drop(stop_http);
     // The server ends with the runtime; its own errors were logged.
     drop(server);
     ended.map(|()| Exit::Success)
+}
+
+/// Returns when the pipeline has ended by itself, which it does only on errors.
+async fn died(session: &Session) {
+    let mut look = tokio::time::interval(std::time::Duration::from_millis(500));
+    while !session.ended() {
+        look.tick().await;
+    }
 }
 
 fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {

@@ -12,23 +12,27 @@ use std::{
 use super::{CliError, SensorOptions};
 use crate::{
     catalogue::Catalogue,
-    finding::model::{Finding, Salt},
-    pipeline::{Parts, Pipeline, PipelineError, Scope},
+    finding::{model::Salt, ocsf::Host},
+    pipeline::{Parts, Pipeline, PipelineError, Report, Scope},
     policy::Policy,
     probe::{
         load::{LoadError, Sensor},
         plan::PlanError,
         selftest::Proof,
     },
-    telemetry::Metrics,
+    telemetry::metrics::Metrics,
 };
 
+/// Most findings that wait for the thread that writes them; beyond that the pipeline waits, and the kernel counts what
+/// it cannot keep.
+pub(super) const REPORTS: usize = 8192;
+
 /// Catalogue and policy, read and checked before anything is started.
-pub struct Inputs {
+pub(super) struct Inputs {
     /// The stores.
-    pub catalogue: Arc<Catalogue>,
+    pub(super) catalogue: Arc<Catalogue>,
     /// The exceptions.
-    pub policy: Policy,
+    pub(super) policy: Policy,
 }
 
 impl Inputs {
@@ -37,13 +41,13 @@ impl Inputs {
     /// # Errors
     ///
     /// Every mistake of every file, at once.
-    pub fn read(options: &SensorOptions) -> Result<Self, CliError> {
+    pub(super) fn read(options: &SensorOptions) -> Result<Self, CliError> {
         let loaded = Catalogue::load(&options.catalogue).map_err(CliError::usage)?;
-        for note in loaded.notes.iter() {
+        for note in loaded.notes.sorted() {
             tracing::warn!("{note}");
         }
-        let loaded_policy = Policy::load(&options.policy, &loaded.catalogue).map_err(CliError::usage)?;
-        for note in loaded_policy.notes.iter() {
+        let loaded_policy = Policy::load(&options.policy, &[], &loaded.catalogue).map_err(CliError::usage)?;
+        for note in loaded_policy.notes.sorted() {
             tracing::warn!("{note}");
         }
         Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy })
@@ -51,13 +55,13 @@ impl Inputs {
 }
 
 /// A running sensor and pipeline.
-pub struct Session {
+pub(super) struct Session {
     wake: OwnedFd,
     worker: JoinHandle<Result<(), PipelineError>>,
     /// Outcome of the self-test.
-    pub proofs: Vec<Proof>,
+    pub(super) proofs: Vec<Proof>,
     /// What was attached.
-    pub plan: crate::probe::plan::Plan,
+    pub(super) plan: crate::probe::plan::Plan,
 }
 
 impl Session {
@@ -66,13 +70,13 @@ impl Session {
     /// # Errors
     ///
     /// When kernel or rights do not allow it (exit code 77), or something fails.
-    pub fn start(
+    pub(super) fn start(
         options: &SensorOptions,
         inputs: Inputs,
         scope: Scope,
         extra_homes: Vec<PathBuf>,
-        metrics: Arc<Metrics>,
-        findings: mpsc::Sender<Finding>,
+        metrics: Metrics,
+        findings: mpsc::SyncSender<Report>,
     ) -> Result<Self, CliError> {
         let sensor = Sensor::start(options.tier.map(Into::into)).map_err(load_error)?;
         let plan = sensor.plan.clone();
@@ -102,7 +106,7 @@ impl Session {
 
     /// Whether the pipeline has stopped by itself, which it never should.
     #[must_use]
-    pub fn ended(&self) -> bool {
+    pub(super) fn ended(&self) -> bool {
         self.worker.is_finished()
     }
 
@@ -111,7 +115,7 @@ impl Session {
     /// # Errors
     ///
     /// What made the pipeline stop.
-    pub fn stop(self) -> Result<(), CliError> {
+    pub(super) fn stop(self) -> Result<(), CliError> {
         let mut wake = fs::File::from(self.wake);
         // If it has ended already there is nobody to wake.
         let _ = wake.write_all(b".");
@@ -124,14 +128,49 @@ impl Session {
 
 fn load_error(error: LoadError) -> CliError {
     match error {
-        LoadError::Plan(PlanError::NoRights(_) | PlanError::NoBtf(_) | PlanError::Nothing(_) | PlanError::Unavailable { .. })
+        LoadError::Plan(
+            PlanError::NoRights(_) | PlanError::NoBtf(_) | PlanError::Nothing(_) | PlanError::Unavailable { .. },
+        )
         | LoadError::Offsets(_) => CliError::unsupported(error),
         other => CliError::failure(other),
     }
 }
 
+/// A runtime for signals and HTTP; the pipeline has its own thread.
+///
+/// # Errors
+///
+/// When the system gives no event queue.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failure(format!("start the runtime: {error}")))
+}
+
+/// Logs: human text on a terminal, JSON otherwise. `TOKENHOUND_LOG` sets the level (`info`, `tokenhound=debug`).
+pub(super) fn init_log() {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TOKENHOUND_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only when a log exists already, which is then the one to use.
+    let _ = if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };
+}
+
+/// What a finding says of this machine.
+#[must_use]
+pub(super) fn host() -> Host {
+    let uname = rustix::system::uname();
+    Host {
+        hostname: Some(uname.nodename().to_string_lossy().into_owned()),
+        kernel_release: Some(uname.release().to_string_lossy().into_owned()),
+        boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned()),
+    }
+}
+
 /// Where the canary is put: our own directory in `/run`, or the directory for temporary files where there is no `/run`.
-pub fn runtime_directory() -> PathBuf {
+pub(super) fn runtime_directory() -> PathBuf {
     use std::os::unix::fs::DirBuilderExt;
     let directory = Path::new("/run/tokenhound");
     match fs::DirBuilder::new().mode(0o700).recursive(true).create(directory) {

@@ -9,7 +9,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::ExitStatus,
-    sync::{Arc, mpsc},
+    sync::mpsc,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,12 +24,12 @@ use crate::{
     finding::{model::Finding, ocsf, sarif, severity::Severity, text},
     lineage::users::Users,
     pipeline::{Report, Scope},
-    telemetry::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     /// Exit with 3 if a finding is at or above this level and the command itself succeeded.
     #[arg(long, value_name = "LEVEL", default_value = "high", value_parser = parse_level)]
     fail_on: FailOn,
@@ -60,13 +60,13 @@ fn parse_level(text: &str) -> Result<FailOn, String> {
     if text == "none" {
         return Ok(FailOn(None));
     }
-    text.parse().map(|level| FailOn(Some(level))).map_err(|_| {
-        "expected one of: none, informational, low, medium, high, critical".to_owned()
-    })
+    text.parse()
+        .map(|level| FailOn(Some(level)))
+        .map_err(|_| "expected one of: none, informational, low, medium, high, critical".to_owned())
 }
 
 /// Runs the command.
-pub fn execute(options: Options) -> Result<Exit, CliError> {
+pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     let identity = identity(options.user.as_deref())?;
     let inputs = Inputs::read(&options.sensor)?;
     // Files are opened before anything starts: a path that cannot be written is a mistake of the caller.
@@ -75,8 +75,7 @@ pub fn execute(options: Options) -> Result<Exit, CliError> {
     let sarif_file = options.sarif.as_deref().map(create).transpose()?;
     let (sender, receiver) = mpsc::sync_channel(super::session::REPORTS);
     let homes = identity.iter().map(|identity| identity.home.clone()).collect();
-    let session =
-        Session::start(&options.sensor, inputs, Scope::Descendants, homes, Arc::new(Metrics::new()), sender)?;
+    let session = Session::start(&options.sensor, inputs, Scope::Descendants, homes, Metrics::new().0, sender)?;
     for proof in session.proofs.iter().filter(|proof| proof.failure.is_some()) {
         eprintln!("tokenhound: probe {} is not live: {}", proof.hook.program(), proof.failure.as_deref().unwrap_or(""));
     }
@@ -86,7 +85,8 @@ pub fn execute(options: Options) -> Result<Exit, CliError> {
         .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
     let status = run(&options.command, identity.as_ref());
     session.stop()?;
-    let touched = collector.join().map_err(|_| CliError::failure("the findings thread panicked; please report this"))?;
+    let touched =
+        collector.join().map_err(|_| CliError::failure("the findings thread panicked; please report this"))?;
     let touched = touched?;
     let status = status?;
     report(&touched);
@@ -138,11 +138,12 @@ impl Touched {
 
 fn collect(reports: &mpsc::Receiver<Report>, mut file: Option<&mut fs::File>) -> Result<Touched, CliError> {
     let mut touched = Touched::default();
+    let host = super::session::host();
     for report in reports {
         match report {
             Report::Finding(finding) => {
                 if let Some(file) = &mut file {
-                    writeln!(file, "{}", ocsf::line(&finding))
+                    writeln!(file, "{}", ocsf::line(&finding, &host))
                         .map_err(|error| CliError::failure(format!("write the findings file: {error}")))?;
                 }
                 touched.findings.push(*finding);
@@ -155,21 +156,26 @@ fn collect(reports: &mpsc::Receiver<Report>, mut file: Option<&mut fs::File>) ->
 
 fn report(touched: &Touched) {
     let colour = std::io::stderr().is_terminal();
-    let mut text = String::new();
+    let mut out = String::new();
     for finding in &touched.findings {
-        text.push_str(&text::render(finding, colour));
-        text.push('\n');
+        out.push_str(&text::render(finding, text::Style { colour }));
+        out.push('\n');
     }
-    let expected: u64 = touched.reads.iter().filter(|((_, verdict, _), _)| *verdict != Verdict::Unexpected).map(|(_, count)| count).sum();
+    let expected: u64 = touched
+        .reads
+        .iter()
+        .filter(|((_, verdict, _), _)| *verdict != Verdict::Unexpected)
+        .map(|(_, count)| count)
+        .sum();
     let _ = writeln!(
-        text,
+        out,
         "tokenhound: {} finding{}; {expected} expected read{} of credential stores",
         touched.findings.len(),
         if touched.findings.len() == 1 { "" } else { "s" },
         if expected == 1 { "" } else { "s" },
     );
     // Standard error may be closed; the exit code still tells.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(out.as_bytes());
 }
 
 /// Runs the command to its end. Signals of the terminal reach it directly; SIGTERM is passed on.
@@ -182,10 +188,14 @@ fn run(command: &[OsString], identity: Option<&Identity>) -> Result<ExitStatus, 
         let mut terminate = listen(SignalKind::terminate())?;
         let mut ended = listen(SignalKind::child())?;
         let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut child = child::spawn(command, identity)
-            .map_err(|error| CliError { exit: Exit::Of(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }), message: format!("start `{name}`: {error}") })?;
+        let mut child = child::spawn(command, identity).map_err(|error| CliError {
+            exit: Exit::Of(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }),
+            message: format!("start `{name}`: {error}"),
+        })?;
         loop {
-            if let Some(status) = child.try_wait().map_err(|error| CliError::failure(format!("wait for `{name}`: {error}")))? {
+            if let Some(status) =
+                child.try_wait().map_err(|error| CliError::failure(format!("wait for `{name}`: {error}")))?
+            {
                 return Ok(status);
             }
             tokio::select! {
@@ -206,17 +216,19 @@ fn run(command: &[OsString], identity: Option<&Identity>) -> Result<ExitStatus, 
 /// Whom to run the command as: `--user`, or who called sudo, or ourselves.
 fn identity(user: Option<&str>) -> Result<Option<Identity>, CliError> {
     let root = rustix::process::geteuid().is_root();
-    let mut users = Users::system();
+    let mut users = Users::load().map_err(CliError::failure)?;
     let found = match (user, std::env::var("SUDO_UID")) {
         (Some(name), _) if !root => return Err(CliError::usage(format!("only root can run a command as `{name}`"))),
-        (Some(name), _) => users.by_name(name).ok_or_else(|| CliError::usage(format!("there is no user `{name}`")))?,
+        (Some(name), _) => {
+            users.named(name).cloned().ok_or_else(|| CliError::usage(format!("there is no user `{name}`")))?
+        }
         (None, Ok(uid)) if root => {
             let uid = uid.parse().map_err(|_| CliError::usage(format!("SUDO_UID is not a number: `{uid}`")))?;
-            users.by_uid(uid).ok_or_else(|| CliError::usage(format!("SUDO_UID names no user: {uid}")))?
+            users.look_up(uid).cloned().ok_or_else(|| CliError::usage(format!("SUDO_UID names no user: {uid}")))?
         }
         _ => return Ok(None),
     };
-    let groups = users.groups_of(&found);
+    let groups = users.groups(found.uid).into_iter().collect();
     Ok(Some(Identity { uid: found.uid, gid: found.gid, groups, name: found.name.clone(), home: found.home }))
 }
 

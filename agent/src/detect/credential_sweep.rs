@@ -191,7 +191,9 @@ fn touch(access: &Access, read: &Unexpected<'_>) -> Option<Touch> {
 fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touch>]) -> Option<Finding> {
     let Target::Store { path, known_as, .. } = &access.target else { return None };
     let reader = access.chain.processes.first()?;
-    let mut stores: Vec<StoreFacts> = touches.iter().map(|touch| touch.store.clone()).collect();
+    // Of each store the path that was read, not those it could have.
+    let read = |touch: &Arc<Touch>| StoreFacts { paths: vec![touch.path.clone()], ..touch.store.clone() };
+    let mut stores: Vec<StoreFacts> = touches.iter().map(read).collect();
     stores.sort_by(|a, b| (a.tier, &a.id).cmp(&(b.tier, &b.id)));
     let names = stores.iter().map(|store| store.id.as_str()).collect::<Vec<_>>().join(", ");
     let first = touches.iter().map(|touch| touch.time.0).min()?;

@@ -24,7 +24,7 @@ pub struct StoreFacts {
     pub logout: Option<String>,
     /// Read by so many programs that a reader which is merely unknown says little (`.netrc`).
     pub broad: bool,
-    /// Its paths as the catalogue writes them, for display.
+    /// Its paths, for display: as the catalogue writes them; in a `credential-sweep` finding the one that was read.
     pub paths: Vec<String>,
 }
 

@@ -23,7 +23,7 @@ use crate::{
     lineage::model::Process,
 };
 
-/// Most (parent, reader, object) triples remembered.
+/// Most (parent, reader, object, severity) remembered.
 const LIMIT: usize = 4096;
 
 /// Targets named in a finding; the others are counted.
@@ -152,7 +152,7 @@ struct Seen {
 /// State of the detector.
 #[derive(Debug)]
 pub struct ProcessInspection {
-    seen: Recent<(ProcessKey, Identity, Object), Seen>,
+    seen: Recent<(ProcessKey, Identity, Object, Severity), Seen>,
 }
 
 impl Default for ProcessInspection {
@@ -175,7 +175,10 @@ impl ProcessInspection {
         }
         self.seen.expire(access.time, WINDOW_NS);
         let parent = reader.parent.unwrap_or(reader.key);
-        let seen = self.seen.touch(&(parent, Identity::of(reader), object), access.time, Seen::default);
+        let (severity, reasons) = assess(access, object, target, reader);
+        // Severity is part of the key: a harmless first target must not hide a dangerous second.
+        let key = (parent, Identity::of(reader), object, severity);
+        let seen = self.seen.touch(&key, access.time, Seen::default);
         if seen.reported.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
             seen.more += 1;
             if seen.named.len() < NAMED {
@@ -184,7 +187,7 @@ impl ProcessInspection {
             return None;
         }
         let before = std::mem::replace(seen, Seen { reported: Some(access.time), ..Seen::default() });
-        finding(salt, access, object, target, &before)
+        finding(salt, access, (object, target), &before, (severity, reasons))
     }
 
     /// Entries pushed out because the table was full.
@@ -264,9 +267,14 @@ fn assess(access: &Access, object: Object, target: Option<&Process>, reader: &Pr
     (severity, reasons)
 }
 
-fn finding(salt: &Salt, access: &Access, object: Object, target: Option<&Process>, before: &Seen) -> Option<Finding> {
+fn finding(
+    salt: &Salt,
+    access: &Access,
+    (object, target): (Object, Option<&Process>),
+    before: &Seen,
+    (severity, reasons): (Severity, Vec<String>),
+) -> Option<Finding> {
     let reader = access.chain.processes.first()?;
-    let (severity, reasons) = assess(access, object, target, reader);
     let mut evidence = vec![Evidence::new(
         "target.process",
         target.map_or_else(

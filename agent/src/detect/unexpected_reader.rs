@@ -107,8 +107,7 @@ fn reasons(store: &StoreFacts, read: &Unexpected<'_>) -> Vec<String> {
         reasons.push(format!("many programs read {}: an unknown reader says less here than elsewhere", store.id));
     }
     if read.weak {
-        reasons
-            .push("the doubt is small: the reader looks like an expected one but cannot be proved to be it".to_owned());
+        reasons.push("the doubt is small: it may well be an expected reader, but that cannot be proved".to_owned());
     }
     reasons
 }

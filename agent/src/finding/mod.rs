@@ -3,6 +3,8 @@ pub mod detector;
 pub mod explain;
 pub mod model;
 pub mod ocsf;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod severity;
 pub mod standards;
 pub mod text;

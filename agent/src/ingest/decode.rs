@@ -93,7 +93,8 @@ impl Decoder {
         let path = kernel_path(rest.take(exec.path_len)?, flag(record::Exec::PATH_TRUNCATED));
         let cwd = kernel_path(rest.take(exec.cwd_len)?, flag(record::Exec::CWD_TRUNCATED));
         let script = rest.take(exec.script_len)?;
-        let args = rest.take(exec.args_len)?;
+        let args = strings(rest.take(exec.args_len)?).map(<[u8]>::to_vec).collect();
+        let args_truncated = flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE);
         let environment = rest.take(exec.env_len)?;
         Ok(Exec {
             time: KernelTime(exec.header.time_ns),
@@ -102,8 +103,8 @@ impl Decoder {
             path,
             cwd,
             script: flag(record::Exec::SCRIPT).then(|| OsString::from_vec(until_nul(script).to_vec())),
-            args: redact::redact(strings(args).map(<[u8]>::to_vec).collect()),
-            args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
+            args: if args_truncated { redact::redact_cut(args) } else { redact::redact(args) },
+            args_truncated,
             environment: self.environment(environment, flag(record::Exec::ENV_TRUNCATED)),
             environment_truncated: flag(record::Exec::ENV_TRUNCATED),
         })

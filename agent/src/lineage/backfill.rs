@@ -7,7 +7,7 @@
 //! namespace. Processes vanish while they are read; that is counted and normal.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::OsString,
     io::Read,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -66,7 +66,7 @@ pub struct Backfill {
     tick_ns: u64,
     rules: InterpreterRules,
     /// Which environment variables to keep.
-    keep: fn(&str) -> bool,
+    keep: HashSet<String>,
     /// Where the unified cgroup hierarchy is mounted.
     cgroup_root: Option<PathBuf>,
 }
@@ -83,7 +83,7 @@ pub fn tick_ns() -> u64 {
 impl Backfill {
     /// Reads from `/proc`. `keep` says which environment variables are of interest, as the decoder does.
     #[must_use]
-    pub fn new(rules: InterpreterRules, keep: fn(&str) -> bool) -> Self {
+    pub fn new(rules: InterpreterRules, keep: HashSet<String>) -> Self {
         Self::with_root("/proc", tick_ns(), rules, keep)
     }
 
@@ -93,7 +93,7 @@ impl Backfill {
         proc_root: impl Into<PathBuf>,
         tick_ns: u64,
         rules: InterpreterRules,
-        keep: fn(&str) -> bool,
+        keep: HashSet<String>,
     ) -> Self {
         let proc_root = proc_root.into();
         let cgroup_root = ProcProcess::new_with_root(proc_root.join("self"))
@@ -248,7 +248,7 @@ impl Backfill {
         for entry in bytes.split(|byte| *byte == 0) {
             let Some(sign) = entry.iter().position(|byte| *byte == b'=') else { continue };
             let Ok(name) = std::str::from_utf8(&entry[..sign]) else { continue };
-            if (self.keep)(name) && entry.len() <= room {
+            if self.keep.contains(name) && entry.len() <= room {
                 room -= entry.len();
                 kept.push((name.to_owned(), OsString::from_vec(entry[sign + 1..].to_vec())));
             }

@@ -312,11 +312,12 @@ impl Table {
     }
 
     fn insert(&mut self, key: ProcessKey, parent: Option<ProcessKey>, certain: bool, generation: Generation) {
+        // A program that is shared with the parent is counted already, and stays so if the parent is evicted now.
+        let fresh = Arc::strong_count(&generation.program) == 1;
         while self.entries.len() >= self.limits.processes.max(1) && self.evict(None) {}
         let id = Id::of(key);
         let exited = self.displace(id);
-        // A program that is shared with the parent is counted already.
-        if Arc::strong_count(&generation.program) == 1 {
+        if fresh {
             self.bytes = self.bytes.saturating_add(generation.program.bytes());
         }
         let entry = Entry {

@@ -145,6 +145,12 @@ impl Users {
         self.users.get(&uid).or_else(|| self.others.get(&uid)?.as_ref())
     }
 
+    /// A user of the local file, by name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&User> {
+        self.users.values().find(|user| user.name == name)
+    }
+
     /// A user's name.
     #[must_use]
     pub fn name(&self, uid: u32) -> Option<&str> {

@@ -6,7 +6,7 @@ use crate::{
     catalogue::{
         Catalogue,
         expect::{self, WhyNot},
-        model::{ReaderScope, Store},
+        model::{Scope, Store},
     },
     detect::{
         access::Access,
@@ -29,25 +29,29 @@ pub fn judge(catalogue: &Catalogue, stores: &[String], reader: &Process, home: O
         .collect()
 }
 
-/// Replaces what is unexpected by `tolerated` where an exception of the policy covers the access.
+/// Replaces what is unexpected by `tolerated` where an exception of the policy covers the access. `None` where an
+/// exception covers a look into another process, of which nothing more is to be said.
 #[must_use]
-pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Vec<Judgement> {
-    let unexpected =
-        judgements.iter().any(|judgement| matches!(judgement.expectation, Expectation::Unexpected { .. }));
-    let Some(exception) = unexpected.then(|| policy.tolerates(access)).flatten() else { return judgements };
-    judgements
+pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Option<Vec<Judgement>> {
+    let expected = |judgement: &Judgement| !matches!(judgement.expectation, Expectation::Unexpected { .. });
+    if !judgements.is_empty() && judgements.iter().any(expected) {
+        return Some(judgements);
+    }
+    let Some(exception) = policy.tolerates(access) else { return Some(judgements) };
+    if judgements.is_empty() {
+        return None;
+    }
+    let tolerated = judgements
         .into_iter()
         .map(|judgement| match judgement.expectation {
-            Expectation::Unexpected { .. } if exception.covers(&judgement.store.id) => Judgement {
-                expectation: Expectation::Tolerated {
-                    rule: exception.name(),
-                    reason: exception.reason().to_owned(),
-                },
+            Expectation::Unexpected { .. } => Judgement {
+                expectation: Expectation::Tolerated { rule: exception.label(), reason: exception.reason.clone() },
                 ..judgement
             },
             _ => judgement,
         })
-        .collect()
+        .collect();
+    Some(tolerated)
 }
 
 fn facts(store: &Store) -> StoreFacts {
@@ -57,19 +61,19 @@ fn facts(store: &Store) -> StoreFacts {
         vendor: store.vendor.clone(),
         family: store.family.clone(),
         tier: store.tier,
-        kinds: store.kind.iter().map(ToString::to_string).collect(),
+        kinds: store.kind.iter().map(|kind| kind.name().to_owned()).collect(),
         revoke: store.revoke.clone(),
         logout: store.logout.clone(),
-        broad: store.reader_scope == ReaderScope::Broad,
-        paths: store.paths.iter().map(ToString::to_string).collect(),
+        broad: store.reader_scope == Scope::Broad,
+        paths: store.paths.iter().map(|path| path.text().to_owned()).collect(),
     }
 }
 
 fn expectation(answer: expect::Expectation) -> Expectation {
     match answer {
-        expect::Expectation::Expected { role, why } => Expectation::Expected { role: role.to_string(), why },
+        expect::Expectation::Expected { role, why } => Expectation::Expected { role: role.name().to_owned(), why },
         expect::Expectation::NotExpected { why } => {
-            Expectation::Unexpected { weak: matches!(why, WhyNot::Weak { .. }), why: vec![why.to_string()] }
+            Expectation::Unexpected { weak: matches!(why, WhyNot::WeakReader { .. }), why: vec![why.to_string()] }
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod process;
 pub mod watchset;
 
 use std::{
+    collections::HashMap,
     io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokenhound_common::{process::ProcessKey, watch::FileWatch};
+use tokenhound_common::{loss::Reason, process::ProcessKey, watch::FileWatch};
 
 use self::{
     process::Processes,
@@ -42,7 +43,7 @@ use crate::{
         load::{LoadError, Sensor},
         selftest::{self, Proof},
     },
-    telemetry::{Metrics, events},
+    telemetry::{events, metrics::Metrics},
 };
 
 /// How long an observation waits for those of other CPUs that may come before it. A program runs for microseconds; the
@@ -93,7 +94,7 @@ pub struct Parts {
     /// Makes finding ids unique to this host and boot.
     pub salt: Salt,
     /// Counters.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     /// Takes the findings.
     pub findings: mpsc::SyncSender<Report>,
 }
@@ -107,9 +108,6 @@ pub enum PipelineError {
     /// Watch keys could not be set.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The clocks could not be read.
-    #[error("read the clocks: {0}")]
-    Clock(io::Error),
     /// The rings could not be polled.
     #[error("poll the ring buffers: {0}")]
     Poll(io::Error),
@@ -132,11 +130,14 @@ pub struct Pipeline {
     policy: Policy,
     engine: Engine,
     scope: Scope,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     findings: mpsc::SyncSender<Report>,
     next_health: KernelTime,
-    lost: std::collections::HashMap<&'static str, u64>,
-    own: ProcessKey,
+    lost: HashMap<&'static str, u64>,
+    evicted: HashMap<&'static str, u64>,
+    malformed: u64,
+    /// Our own thread-group id: what we open ourselves is not an access.
+    own: u32,
     newest: KernelTime,
 }
 
@@ -149,22 +150,22 @@ impl Pipeline {
     /// When keys cannot be set or a part cannot start. A probe that does not prove itself is no error here: see
     /// [`Pipeline::proofs`].
     pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &std::path::Path) -> Result<Self, PipelineError> {
-        let keep = parts.catalogue.environment_variables().into_iter().collect();
+        let keep: std::collections::HashSet<String> = parts.catalogue.environment_variables().into_iter().collect();
         let plan = parts.catalogue.watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc.
-        let mut processes = Processes::new(&parts.catalogue, parts.extra_homes);
+        let mut processes = Processes::new(keep.clone(), parts.extra_homes);
         processes.backfill();
         let watchset =
             Watchset::start(&parts.catalogue, plan, processes.homes().clone()).map_err(PipelineError::Watchset)?;
         let proofs = selftest::prove(&mut sensor, canary_directory);
-        let clock = Clock::sample().map_err(PipelineError::Clock)?;
+        let clock = Clock::sample();
         let mut pipeline = Self {
             decoder: Decoder::new(keep),
             sequences: Sequences::default(),
             reorder: Reorder::new(REORDER_WINDOW.as_nanos() as u64, REORDER_LIMIT),
             clock,
-            own: processes.own(),
+            own: std::process::id(),
             processes,
             watchset,
             catalogue: parts.catalogue,
@@ -174,7 +175,9 @@ impl Pipeline {
             metrics: parts.metrics,
             findings: parts.findings,
             next_health: KernelTime(0),
-            lost: std::collections::HashMap::new(),
+            lost: HashMap::new(),
+            evicted: HashMap::new(),
+            malformed: 0,
             newest: KernelTime(0),
             sensor,
             proofs,
@@ -258,22 +261,24 @@ impl Pipeline {
     fn accept(&mut self, ring: Ring, decoded: Result<crate::ingest::decode::Decoded, DecodeError>) {
         match decoded {
             Ok(decoded) => {
-                let missing = self.sequences.note(ring, &decoded.header);
-                if missing > 0 {
-                    events::RecordsMissing { ring: ring.name(), cpu: decoded.header.cpu, count: missing }
-                        .emit(&self.metrics);
-                }
+                self.sequences.note(ring, &decoded.header);
                 self.newest = self.newest.max(decoded.observation.time());
-                events::RecordRead { kind: kind(&decoded.observation) }.emit(&self.metrics);
+                events::RecordsRead { kind: kind(&decoded.observation), count: 1 }.emit(&self.metrics);
                 self.reorder.push(decoded.observation);
             }
-            Err(error) => events::RecordMalformed { error: &error }.emit(&self.metrics),
+            Err(error) => {
+                tracing::warn!(%error, "a record could not be decoded; agent and kernel object do not match");
+                self.malformed += 1;
+            }
         }
     }
 
     fn observe(&mut self, observation: &Observation) -> Result<(), PipelineError> {
         let learnt = self.processes.observe(observation);
-        if let Some(overrides) = learnt {
+        if let Some(home) = learnt.home {
+            self.watchset.send(Command::Home(home));
+        }
+        if let Some(overrides) = learnt.overrides {
             self.watch_overrides(&overrides)?;
         }
         match observation {
@@ -285,7 +290,7 @@ impl Pipeline {
     /// A variable of a process that has just started moves a store: watch the new place as well.
     fn watch_overrides(&mut self, overrides: &EnvOverrides) -> Result<(), PipelineError> {
         let plan = self.catalogue.watch_plan_of(overrides);
-        self.watchset.send(Command::Overrides(plan.clone()));
+        self.watchset.send(Command::Overrides(plan.clone(), overrides.clone()));
         self.watchset.merge_names(plan);
         let names = self.watchset.names();
         self.sensor.keys.watch_names(&names.name_keys(), &names.filter())?;
@@ -294,38 +299,45 @@ impl Pipeline {
 
     fn opened(&mut self, open: &Open) -> Result<(), PipelineError> {
         let Some(target) = self.target(open)? else {
-            events::RecordUnmatched.emit(&self.metrics);
+            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
             return Ok(());
         };
         let Some(chain) = self.processes.chain(open) else { return Ok(()) };
-        let out_of_scope = match self.scope {
-            Scope::Host => open.task.key == self.own,
-            Scope::Descendants => open.task.key == self.own || !self.processes.descends(open.task.key, self.own),
-        };
-        if out_of_scope {
+        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
             return Ok(());
         }
-        let reader = &chain.processes[0];
+        let Some(reader) = chain.processes.first() else { return Ok(()) };
+        let name = reader.name().to_owned();
         let home = self.processes.home(reader);
         let judgements = match &target {
-            Target::Store { stores, .. } => {
-                judge::judge(&self.catalogue, stores, reader, home.as_deref())
-            }
+            Target::Store { stores, .. } => judge::judge(&self.catalogue, stores, reader, home.as_deref()),
             Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
         };
         let access = Access {
             time: open.time,
-            wall: self.clock.to_wall(open.time),
+            wall: self.clock.wall(open.time),
             user_name: self.processes.user_name(reader.uid),
             home,
             tier: self.sensor.plan.tier,
             target,
             chain,
         };
-        let judgements = judge::tolerate(&self.policy, &access, judgements);
+        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return Ok(()) };
         let outcome = self.engine.access(&access, &judgements);
+        for (store, verdict) in &outcome.verdicts {
+            // For summaries only; a full queue costs a line there, never a finding.
+            let read = Report::Read { store: store.clone(), verdict: *verdict, reader: name.clone() };
+            let _ = self.findings.try_send(read);
+        }
         self.deliver(outcome);
         Ok(())
+    }
+
+    fn in_scope(&self, key: ProcessKey) -> bool {
+        match self.scope {
+            Scope::Host => true,
+            Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
+        }
     }
 
     /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
@@ -334,17 +346,17 @@ impl Pipeline {
             Object::ProcEnviron(key) => Ok(Some(Target::ProcEnviron(self.processes.get(key).map(Box::new)))),
             Object::ProcMem(key) => Ok(Some(Target::ProcMem(self.processes.get(key).map(Box::new)))),
             Object::File => {
-                let overrides = self.processes.overrides(open.task.key);
+                let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
                 let mut stores = if open.path.truncated {
                     self.catalogue.stores_for_truncated(&open.path.path)
                 } else {
-                    self.catalogue.stores_for(&open.path.path, homes, &overrides)
+                    self.catalogue.stores_for(&open.path.path, homes, overrides)
                 };
                 let mut known_as = None;
                 if stores.is_empty() {
                     let Some(known) = self.watchset.known_as(open.file.id) else { return Ok(None) };
-                    stores = self.catalogue.stores_for(&known, homes, &overrides);
+                    stores = self.catalogue.stores_for(&known, homes, overrides);
                     known_as = Some(known);
                 }
                 if stores.is_empty() {
@@ -369,9 +381,9 @@ impl Pipeline {
         }
         for mut finding in outcome.findings {
             finding.latency = Some(Duration::from_nanos(now.0.saturating_sub(finding.time.0)));
-            events::FindingMade { finding: &finding }.emit(&self.metrics);
+            events::FindingMade(&finding).emit(&self.metrics);
             // The receiver lives as long as the process; without it there is nobody left to tell.
-            let _ = self.findings.send(finding);
+            let _ = self.findings.send(Report::Finding(Box::new(finding)));
         }
     }
 
@@ -389,40 +401,68 @@ impl Pipeline {
 
     /// Looks at what was lost since the last time and reports it.
     fn health(&mut self) -> Result<(), PipelineError> {
-        self.clock = Clock::sample().map_err(PipelineError::Clock)?;
+        self.clock.resample();
         self.sensor.flush_log();
-        let time = now();
         match self.sensor.lost() {
             Ok(lost) => {
-                for (reason, total) in lost {
-                    let before = self.lost.insert(reason, total).unwrap_or(0);
-                    if total > before {
-                        events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
-                        let wall = self.clock.to_wall(time);
-                        let degradation = Degradation::records_lost(reason, total - before, total);
-                        if let Some(finding) = self.engine.degraded(&degradation, time, wall) {
-                            self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
-                        }
-                    }
+                let counted =
+                    |reason| lost.iter().filter(|(known, ..)| *known == reason).map(|(.., count)| count).sum::<u64>();
+                // A record without room uses up its number: what is missing beyond those, nobody accounts for.
+                let hits = self.sequences.missing(Ring::Hits).saturating_sub(counted(Reason::HITS_RING_FULL));
+                let life = self.sequences.missing(Ring::Life).saturating_sub(counted(Reason::LIFE_RING_FULL));
+                for (reason, label, total) in lost {
+                    self.lost_records(label, total, reason != Reason::LIFE_RING_FULL);
                 }
+                self.lost_records("hits_unaccounted", hits, true);
+                self.lost_records("life_unaccounted", life, false);
             }
             Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
         }
-        events::Gauges { processes: self.processes.len(), watched_files: self.sensor.keys.len() }.emit(&self.metrics);
+        self.lost_records("malformed", self.malformed, true);
+        events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
+        self.evictions();
         Ok(())
+    }
+
+    fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) {
+        let before = self.lost.insert(reason, total).unwrap_or(0);
+        if total <= before {
+            return;
+        }
+        events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
+        self.degraded(&Degradation::Lost { reason: reason.to_owned(), total, reads });
+    }
+
+    fn degraded(&mut self, degradation: &Degradation) {
+        let time = now();
+        if let Some(finding) = self.engine.degraded(degradation, time, self.clock.wall(time)) {
+            self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
+        }
+    }
+
+    /// Entries that bounded tables had to give up.
+    fn evictions(&mut self) {
+        let stats = self.processes.stats();
+        let lineage = [
+            ("lineage_exited", stats.evicted_exited),
+            ("lineage_ancestor", stats.evicted_ancestor),
+            ("lineage_alive", stats.evicted_alive),
+        ];
+        for (table, total) in self.engine.evictions().into_iter().chain(lineage) {
+            let before = self.evicted.insert(table, total).unwrap_or(0);
+            if total > before {
+                events::TableEvicted { table, count: total - before }.emit(&self.metrics);
+            }
+        }
     }
 
     fn report_probes(&mut self) {
         let tier = self.sensor.plan.tier;
         for proof in self.proofs.clone() {
             let probe = proof.hook.program();
-            events::ProbeState { probe, tier, failure: proof.failure.as_deref() }.emit(&self.metrics);
-            if let Some(failure) = &proof.failure {
-                let time = now();
-                let degradation = Degradation::probe_silent(probe, failure);
-                if let Some(finding) = self.engine.degraded(&degradation, time, self.clock.to_wall(time)) {
-                    self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
-                }
+            events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.metrics);
+            if let Some(why) = proof.failure {
+                self.degraded(&Degradation::Probe { probe: probe.to_owned(), tier, why });
             }
         }
     }

@@ -1,9 +1,6 @@
 //! What is known of processes, with the look-ups in `/proc`, the user database and the file system that go with it.
 
-use std::{
-    collections::HashSet,
-    path::PathBuf,
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use tokenhound_common::process::ProcessKey;
 
@@ -40,6 +37,7 @@ pub struct Processes {
     homes: Homes,
     overrides: EnvOverrides,
     moving: HashSet<String>,
+    own: Option<ProcessKey>,
 }
 
 impl Processes {
@@ -62,6 +60,7 @@ impl Processes {
             homes,
             overrides: EnvOverrides::new(),
             moving,
+            own: None,
         }
     }
 
@@ -71,6 +70,9 @@ impl Processes {
             Ok(found) => {
                 for process in found.processes {
                     self.learn(&process);
+                    if process.key.tgid == std::process::id() {
+                        self.own = Some(process.key);
+                    }
                     self.table.adopt(process);
                 }
             }
@@ -101,7 +103,8 @@ impl Processes {
     }
 
     fn learn(&mut self, process: &Process) -> Learnt {
-        let home = self.users.as_mut().filter(|users| users.learn_home(process)).and_then(|_| home_variable(process));
+        let home =
+            self.users.as_mut().and_then(|users| users.learn_home(process).then(|| home_variable(process))).flatten();
         if let Some(home) = &home {
             self.homes.insert(home);
         }
@@ -121,6 +124,12 @@ impl Processes {
             self.writables.fill(&mut chain, users);
         }
         Some(chain)
+    }
+
+    /// Our own process.
+    #[must_use]
+    pub fn own(&self) -> Option<ProcessKey> {
+        self.own
     }
 
     /// A process as it is now.

@@ -27,8 +27,8 @@ use crate::{
     catalogue::{
         Catalogue,
         compile::WatchPlan,
-        homes::Homes,
-        scan::{self, Found},
+        homes::{EnvOverrides, Homes},
+        scan::{self, TargetKind},
     },
     kernel::file_id::Mounts,
 };
@@ -37,9 +37,6 @@ use crate::{
 /// systems, files that appear deep in a tree) is found then.
 const RESCAN: Duration = Duration::from_secs(60);
 
-/// How soon after a change in a watched directory the thread looks, in case more changes follow.
-const SETTLE: Duration = Duration::from_millis(1);
-
 /// Most directories listened to. The kernel's own limit (`fs.inotify.max_user_watches`) may be lower.
 const MAX_DIRECTORIES: usize = 8192;
 
@@ -47,7 +44,7 @@ const MAX_DIRECTORIES: usize = 8192;
 #[derive(Debug)]
 pub enum Command {
     /// Variables of a running process have moved stores: look there as well.
-    Overrides(WatchPlan),
+    Overrides(WatchPlan, EnvOverrides),
     /// Another home has become known.
     Home(PathBuf),
 }
@@ -91,6 +88,7 @@ impl Watchset {
             catalogue: Arc::clone(catalogue),
             plan: plan.clone(),
             homes,
+            overrides: EnvOverrides::new(),
             inotify,
             directories: HashMap::new(),
             commands: receive,
@@ -165,6 +163,7 @@ struct Looker {
     catalogue: Arc<Catalogue>,
     plan: WatchPlan,
     homes: Homes,
+    overrides: EnvOverrides,
     inotify: rustix::fd::OwnedFd,
     directories: HashMap<i32, PathBuf>,
     commands: mpsc::Receiver<Command>,
@@ -198,8 +197,9 @@ impl Looker {
         let mut again = false;
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Overrides(plan)) => {
+                Ok(Command::Overrides(plan, overrides)) => {
                     self.plan.merge(plan);
+                    self.overrides.merge(&overrides);
                     again = true;
                 }
                 Ok(Command::Home(home)) => again |= self.homes.insert(&home),
@@ -211,19 +211,22 @@ impl Looker {
 
     fn look_everywhere(&mut self) -> Result<(), Gone> {
         let mounts = Mounts::read().unwrap_or_default();
-        let outcome = scan::scan(self.plan.scan_roots(), &self.homes, scan::Limits::default());
-        if outcome.cut > 0 {
-            tracing::warn!(cut = outcome.cut, "more files than the search for stores may look at; some are watched by name only");
+        let scanned = self.catalogue.scan(&self.plan, &self.homes, &self.overrides, scan::Limits::default());
+        if scanned.cut > 0 {
+            tracing::warn!(
+                cut = scanned.cut,
+                "more files than the search for stores may look at; some are watched by name only"
+            );
         }
         let (mut files, mut names) = (HashMap::new(), Vec::new());
-        for Found { path, directory } in outcome.found {
-            let Ok(id) = mounts.identify(&path) else { continue };
-            let flags = if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
+        for target in scanned.targets {
+            let Ok(id) = mounts.identify(&target.path) else { continue };
+            let directory = target.kind == TargetKind::Entries;
             let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: 0, flags: 0 });
-            watch.flags |= flags;
-            self.listen_to(if directory { Some(&path) } else { path.parent() });
+            watch.flags |= if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
+            self.listen_to(if directory { Some(&target.path) } else { target.path.parent() });
             if !directory {
-                names.push((FileKey::of(id), path));
+                names.push((FileKey::of(id), target.known_as));
             }
         }
         self.messages.send(Message { update: Update::All(files), names, all: true }).map_err(|_| Gone)
@@ -250,7 +253,6 @@ impl Looker {
         if !matches!(poll(&mut fds, Some(&wait)), Ok(ready) if ready > 0) {
             return Ok(());
         }
-        let _ = SETTLE;
         let mut buffer = [std::mem::MaybeUninit::uninit(); 16 * 1024];
         let mut changed = Vec::new();
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
@@ -265,7 +267,7 @@ impl Looker {
         }
         let mounts = Mounts::read().unwrap_or_default();
         for path in changed {
-            if self.catalogue.stores_for(&path, &self.homes, &Default::default()).is_empty() {
+            if self.catalogue.stores_for(&path, &self.homes, &self.overrides).is_empty() {
                 continue;
             }
             let Ok(id) = mounts.identify(&path) else { continue };

@@ -1,1 +1,198 @@
 //! Exceptions: accesses that are unexpected by the catalogue and accepted by the operator.
+//!
+//! Files are `/etc/tokenhound/policy.d/*.yaml` and those of `--policy`:
+//!
+//! ```yaml
+//! exceptions:
+//!   - reason: nightly backup of all homes
+//!     store: [aws-credentials, 'ssh-*']
+//!     reader: /usr/bin/restic
+//!     user: backup
+//! ```
+//!
+//! All selectors of an exception must hold; a list holds if one of its values does.
+
+mod check;
+mod parse;
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    catalogue::{
+        Catalogue,
+        pattern::{Pattern, name_matches},
+    },
+    detect::access::{Access, Target},
+    lineage::model::{Process, Script, Writable},
+    yaml::{self, Guard, Outcome, Place, Problems},
+};
+
+/// Where operators put their exceptions.
+pub const DIRECTORY: &str = "/etc/tokenhound/policy.d";
+
+/// Stands for the environments of other processes in `store`.
+pub const PROC_ENVIRON: &str = "proc-environ";
+
+/// Stands for the memory of other processes in `store`.
+pub const PROC_MEM: &str = "proc-mem";
+
+/// One exception.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// Why it is right. Shown with every access it covers.
+    pub reason: String,
+    /// Store ids, `*` is a wildcard. Empty: every store (but not other processes' environment and memory).
+    pub store: Vec<String>,
+    /// Paths of the reader's executable.
+    pub reader: Vec<Pattern>,
+    /// Paths of the script it runs.
+    pub script: Vec<Pattern>,
+    /// Paths of the executable or script of an ancestor.
+    pub ancestor: Vec<Pattern>,
+    /// Names or ids of the reader's real user.
+    pub user: Vec<String>,
+    /// Also programs that the reading user can write.
+    pub allow_writable: bool,
+    /// The file it is in.
+    pub file: PathBuf,
+    /// Where in that file.
+    pub place: Place,
+}
+
+impl Exception {
+    /// How to refer to it: file and line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.file.display(), self.place.line)
+    }
+
+    /// Does it cover this access?
+    #[must_use]
+    pub fn covers(&self, access: &Access) -> bool {
+        let Some((reader, ancestors)) = access.chain.processes.split_first() else { return false };
+        let home = access.home.as_deref();
+        self.covers_target(&access.target)
+            && (self.reader.is_empty() || self.covers_program(reader, home))
+            && (self.script.is_empty() || self.covers_script(reader, &self.script, home))
+            && (self.ancestor.is_empty() || ancestors.iter().any(|ancestor| self.covers_ancestor(ancestor, home)))
+            && (self.user.is_empty() || self.covers_user(access, reader))
+    }
+
+    fn covers_target(&self, target: &Target) -> bool {
+        let named = |id: &str| self.store.iter().any(|store| name_matches(store, id));
+        match target {
+            Target::Store { stores, .. } => self.store.is_empty() || stores.iter().any(|id| named(id)),
+            Target::ProcEnviron(_) => self.store.iter().any(|store| store == PROC_ENVIRON),
+            Target::ProcMem(_) => self.store.iter().any(|store| store == PROC_MEM),
+        }
+    }
+
+    fn covers_program(&self, process: &Process, home: Option<&Path>) -> bool {
+        let executable = &process.executable;
+        !executable.path_truncated
+            && self.trusts(executable.writable)
+            && self.reader.iter().any(|pattern| pattern.matches(&executable.path, home))
+    }
+
+    fn covers_script(&self, process: &Process, patterns: &[Pattern], home: Option<&Path>) -> bool {
+        match &process.script {
+            Some(Script::File { path, writable }) => {
+                // A listed script in an interpreter that was brought along is not the listed script.
+                self.trusts(*writable)
+                    && self.trusts(process.executable.writable)
+                    && patterns.iter().any(|pattern| pattern.matches(path, home))
+            }
+            Some(Script::Module(_) | Script::Inline) | None => false,
+        }
+    }
+
+    fn covers_ancestor(&self, process: &Process, home: Option<&Path>) -> bool {
+        let executable = &process.executable;
+        let by_program = !executable.path_truncated
+            && self.trusts(executable.writable)
+            && self.ancestor.iter().any(|pattern| pattern.matches(&executable.path, home));
+        by_program || self.covers_script(process, &self.ancestor, home)
+    }
+
+    fn covers_user(&self, access: &Access, reader: &Process) -> bool {
+        let uid = reader.uid.to_string();
+        let is =
+            |user: &String| *user == uid || access.user_name.as_deref().is_some_and(|name| name_matches(user, name));
+        self.user.iter().any(is)
+    }
+
+    fn trusts(&self, writable: Writable) -> bool {
+        self.allow_writable || writable == Writable::No
+    }
+}
+
+/// Every exception, in the order of the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    exceptions: Vec<Exception>,
+}
+
+/// A policy with what its operator should be told.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// Warnings.
+    pub notes: Problems,
+}
+
+impl Policy {
+    /// The first exception that covers an access.
+    #[must_use]
+    pub fn tolerates(&self, access: &Access) -> Option<&Exception> {
+        self.exceptions.iter().find(|exception| exception.covers(access))
+    }
+
+    /// Every exception.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
+    }
+
+    /// The files of `directory` (none if it does not exist), then `more`.
+    ///
+    /// # Errors
+    /// Every mistake of every file at once.
+    pub fn load(directory: &Path, more: &[PathBuf], catalogue: &Catalogue) -> Result<Loaded, Problems> {
+        let mut files = yaml::directory(directory)?;
+        files.extend_from_slice(more);
+        Self::read(&files, Guard::Trusted, catalogue)
+    }
+
+    fn read(files: &[PathBuf], guard: Guard, catalogue: &Catalogue) -> Result<Loaded, Problems> {
+        let mut problems = Problems::new();
+        let mut exceptions = Vec::new();
+        for file in files {
+            match yaml::read(file, guard).and_then(|text| parse::parse(file, &text)) {
+                Ok(found) => exceptions.extend(found),
+                Err(found) => problems.append(found),
+            }
+        }
+        check::together(&exceptions, catalogue, &mut problems);
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        Ok(Loaded { policy: Self { exceptions }, notes: problems })
+    }
+
+    /// Checks a policy file: every mistake with its place and what would be right.
+    #[must_use]
+    pub fn check(file: &Path, catalogue: &Catalogue) -> Outcome {
+        match Self::read(&[file.to_owned()], Guard::Looked, catalogue) {
+            Ok(loaded) => {
+                let count = loaded.policy.exceptions.len();
+                let holds = format!("{count} exception{}", if count == 1 { "" } else { "s" });
+                Outcome::of(file, &loaded.notes, &holds)
+            }
+            Err(problems) => Outcome::of(file, &problems, ""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,7 @@ pub struct Sensor {
     pub keys: Keys,
     /// Records that were read while probes were proven and still have to be worked on.
     pub early: Vec<(Ring, Vec<u8>)>,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     ebpf: Ebpf,
     lost: PerCpuArray<MapData, u64>,
 }
@@ -166,7 +167,10 @@ impl Sensor {
             .map_err(|source| LoadError::Map { name: "LOST", source })?;
         let keys =
             Keys::new(take(&mut ebpf, ".bss.filter")?, take(&mut ebpf, "FILE_IDS")?, take(&mut ebpf, "NAME_KEYS")?)?;
-        Ok(Self { facts, plan, missing, rings, keys, early: Vec::new(), ebpf, lost })
+        let logger = aya_log::EbpfLogger::init(&mut ebpf)
+            .inspect_err(|error| tracing::warn!(%error, "what the kernel programs log is not shown"))
+            .ok();
+        Ok(Self { facts, plan, missing, rings, keys, early: Vec::new(), logger, ebpf, lost })
     }
 
     /// Records lost in the kernel so far, by reason. Reasons without a loss are left out.
@@ -174,24 +178,22 @@ impl Sensor {
     /// # Errors
     ///
     /// When the counters cannot be read.
-    pub fn lost(&self) -> Result<Vec<(&'static str, u64)>, MapError> {
+    pub fn lost(&self) -> Result<Vec<(Reason, &'static str, u64)>, MapError> {
         let mut lost = Vec::new();
-        for (Reason(index), label) in Reason::ALL {
-            let total: u64 = self.lost.get(index, 0)?.iter().sum();
+        for (reason, label) in Reason::ALL {
+            let total: u64 = self.lost.get(&reason.0, 0)?.iter().sum();
             if total > 0 {
-                lost.push((*label, total));
+                lost.push((*reason, *label, total));
             }
         }
         Ok(lost)
     }
 
-    /// The logger of what the programs themselves have to say, for the runtime to poll.
-    ///
-    /// # Errors
-    ///
-    /// When the object has no log ring.
-    pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
-        aya_log::EbpfLogger::init(&mut self.ebpf)
+    /// Passes on what the programs themselves had to say.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// Instructions that the verifier went through, by program.

@@ -1,1 +1,4 @@
 //! Where findings go.
+pub mod file;
+pub mod queue;
+pub mod text;

@@ -231,18 +231,3 @@ fn moved_stores_are_watched_where_they_are() {
     assert!(plan.matches("config", ".git", "repo"));
     assert!(!plan.matches("creds", "other", "w"));
 }
-
-#[test]
-#[ignore]
-fn show() {
-    let plan = shipped_catalogue().watch_plan();
-    for root in plan.scan_roots().iter().filter(|root| root.watch != Watch::Names) {
-        println!("{:?} {} {}", root.watch, shipped_catalogue().stores()[root.store].id, root.pattern.text());
-    }
-    for key in plan.keys().filter(|key| key.name.is_none()) {
-        println!("KEY {:?}/{:?} bit {:?}", key.grandparent, key.parent, key.directory());
-    }
-    for key in plan.keys().filter(|key| key.parent.is_none() && key.grandparent.is_none()) {
-        print!(" {}", key.name.as_ref().unwrap());
-    }
-}

@@ -355,6 +355,18 @@ fn a_sweep_over_all_processes_is_one_finding() {
 }
 
 #[test]
+fn a_harmless_target_hides_no_dangerous_one() {
+    let mut engine = engine();
+    let mut open = |uid| {
+        let target = Target::ProcMem(Some(Box::new(Process { uid, ..victim() })));
+        engine.access(&access_at(0.0, under_shell(cat(4242)), target), &[]).findings
+    };
+    assert_eq!(open(1000)[0].severity, Severity::High);
+    assert_eq!(open(0)[0].severity, Severity::Critical);
+    assert!(open(0).is_empty());
+}
+
+#[test]
 fn an_unresolved_target_is_reported_and_oneself_is_not() {
     let access = access_at(0.0, under_shell(cat(4242)), Target::ProcMem(None));
     let outcome = engine().access(&access, &[]);

@@ -9,6 +9,8 @@ struct Shape {
     min: usize,
     /// Must not follow a letter or digit: for prefixes that are parts of ordinary words.
     start: bool,
+    /// What follows must be letters and digits, without separators.
+    run: bool,
 }
 
 /// Fewest characters after a prefix that occurs nowhere else.
@@ -38,7 +40,6 @@ const CLEAR: &[&str] = &[
     "ATBB",
     "ATATT3",
     "ATCTT3",
-    "sourcegraph_",
     // Clouds and hosting
     "AKIA",
     "ASIA",
@@ -55,28 +56,10 @@ const CLEAR: &[&str] = &[
     "pscale_tkn_",
     "pscale_pw_",
     "pscale_oauth_",
-    "sb_secret_",
-    "sbp_",
-    "fm1r_",
-    "fm2_",
-    "pul-",
-    "IGQV",
     // AI
     "sk-ant-",
     "sk-proj-",
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "rk_test_",
-    "nvapi-",
-    "pplx-",
-    "gsk_",
-    "lsv2_",
-    "pcsk_",
     // Package registries
-    "npm_",
-    "pypi-",
-    "rubygems_",
     "dckr_pat_",
     "dckr_oat_",
     "AKCp",
@@ -99,7 +82,6 @@ const CLEAR: &[&str] = &[
     "hooks.slack.com/workflows/",
     "discord.com/api/webhooks/",
     "discordapp.com/api/webhooks/",
-    "SG.",
     "sq0atp-",
     "sq0csp-",
     "sq0idp-",
@@ -108,35 +90,21 @@ const CLEAR: &[&str] = &[
     "shppa_",
     "shpss_",
     "figd_",
-    "lin_api_",
-    "ntn_",
     "PMAK-",
     "NRAK-",
-    "glsa_",
     "sntrys_",
     "sntryu_",
     "dt0c01.",
     "dt0s01.",
-    "whsec_",
     "xkeysib-",
     "CCIPAT_",
     "CCIPRJ_",
-    "sqp_",
-    "squ_",
     "mdb_sa_sk_",
     "ops_ey",
     "dp.pt.",
     "dp.st.",
     "dp.ct.",
     "dp.sa.",
-    "apify_api_",
-    "EZAK",
-    "EZTK",
-    "duffel_",
-    "shippo_live_",
-    "waka_",
-    "phc_",
-    "phx_",
     // Vaults and keys
     "hvs.",
     "hvb.",
@@ -148,44 +116,81 @@ const CLEAR: &[&str] = &[
 
 /// Prefixes that also occur inside words, with the characters that must follow.
 const AT_START: &[(&str, usize)] = &[
+    ("pypi-", 24),
+    ("SG.", 16),
+    ("sk_live_", 6),
+    ("sk_test_", 6),
+    ("rk_live_", 6),
+    ("rk_test_", 6),
+    ("nvapi-", 12),
+    ("pplx-", 12),
+    ("fm2_", 12),
+    ("sb_secret_", 12),
+    ("lsv2_", 6),
     ("sk-", 12),
-    ("hf_", 8),
     ("sq0", 8),
-    ("xai-", 12),
     ("r8_", 12),
     ("eyJ", 6),
     ("1//0", 16),
-    ("dapi", 24),
-    ("secret_", 24),
-    ("s.", 22),
-    ("key-", 24),
-    ("tok_", 12),
-    ("re_", 20),
-    ("fo1_", 12),
-    ("ctp_", 16),
     ("AGPA", 12),
     ("ABIA", 12),
     ("ACCA", 12),
-    ("LTAI", 12),
-    ("AKID", 12),
-    ("oy2", 32),
-    ("EAAA", 24),
-    ("EAA", 40),
-    ("ATTA", 24),
-    ("cio", 24),
-    ("rnd_", 16),
-    ("do_", 24),
     ("v1.0-", 24),
     ("v2.local.", 12),
     ("v4.local.", 12),
 ];
 
+/// Prefixes that begin ordinary names too (`npm_config_cache`), with the letters and digits that must follow without a
+/// separator.
+const RUNS: &[(&str, usize)] = &[
+    ("secret_", 32),
+    ("key-", 32),
+    ("tok_", 16),
+    ("cio", 32),
+    ("s.", 24),
+    ("dapi", 32),
+    ("oy2", 32),
+    ("rnd_", 20),
+    ("LTAI", 12),
+    ("AKID", 12),
+    ("EAAA", 24),
+    ("EAA", 40),
+    ("hf_", 16),
+    ("xai-", 20),
+    ("fo1_", 12),
+    ("ATTA", 24),
+    ("npm_", 20),
+    ("rubygems_", 20),
+    ("pul-", 20),
+    ("sbp_", 20),
+    ("sqp_", 20),
+    ("squ_", 20),
+    ("phc_", 20),
+    ("phx_", 20),
+    ("waka_", 6),
+    ("duffel_", 6),
+    ("shippo_live_", 12),
+    ("apify_api_", 12),
+    ("lin_api_", 12),
+    ("gsk_", 16),
+    ("ntn_", 16),
+    ("sourcegraph_", 16),
+    ("fm1r_", 12),
+    ("whsec_", 12),
+    ("glsa_", 16),
+    ("EZAK", 16),
+    ("EZTK", 16),
+    ("IGQV", 16),
+    ("pcsk_", 6),
+];
+
 /// By first byte.
 static SHAPES: LazyLock<Vec<Vec<Shape>>> = LazyLock::new(|| {
     let mut by_byte: Vec<Vec<Shape>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
-    let clear = CLEAR.iter().map(|prefix| Shape { prefix, min: MIN_TAIL, start: false });
-    let at_start = AT_START.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true });
-    for shape in clear.chain(at_start) {
+    let clear = CLEAR.iter().map(|prefix| Shape { prefix, min: MIN_TAIL, start: false, run: false });
+    let at_start = AT_START.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: false });
+    let runs = RUNS.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: true });
+    for shape in clear.chain(at_start).chain(runs) {
         if let Some(shapes) = shape.prefix.bytes().next().and_then(|byte| by_byte.get_mut(usize::from(byte))) {
             shapes.push(shape);
         }
@@ -196,7 +201,7 @@ static SHAPES: LazyLock<Vec<Vec<Shape>>> = LazyLock::new(|| {
 /// Every prefix, for the property test.
 #[cfg(test)]
 pub(super) fn prefixes() -> impl Iterator<Item = (&'static str, usize)> {
-    CLEAR.iter().map(|prefix| (*prefix, MIN_TAIL)).chain(AT_START.iter().copied())
+    CLEAR.iter().map(|prefix| (*prefix, MIN_TAIL)).chain(AT_START.iter().chain(RUNS).copied())
 }
 
 /// Characters of a token: base64 of both alphabets, the dots of a JWT, percent encoding, and whatever a broken
@@ -231,9 +236,10 @@ fn shape_at(bytes: &[u8], at: usize, cut: bool) -> Option<usize> {
     let shapes = SHAPES.get(usize::from(*rest.first()?))?;
     let shape = shapes.iter().find(|shape| {
         (!shape.start || !inside_word) && rest.starts_with(shape.prefix.as_bytes()) && {
+            let part = |byte: u8| if shape.run { byte.is_ascii_alphanumeric() } else { is_token(byte) };
             // No longer than the minimum: this is asked at every position.
             let tail = &rest[shape.prefix.len()..];
-            let there = tail.iter().take(shape.min).take_while(|byte| is_token(**byte)).count();
+            let there = tail.iter().take(shape.min).take_while(|byte| part(**byte)).count();
             there == shape.min || (cut && there == tail.len())
         }
     })?;
@@ -255,6 +261,11 @@ const RANDOM_BITS: f64 = 2.5;
 const MIXED_CHANGES: f64 = 0.28;
 /// The same for words of one case and digits. Random base36 has 0.40.
 const ONE_CASE_CHANGES: f64 = 0.25;
+
+/// What long words need if they have a separator, or the length of an AWS secret access key.
+const LOW_CHANGES: f64 = 0.12;
+/// Length of an AWS secret access key: plain base64, slashes included.
+const AWS_SECRET_BYTES: usize = 40;
 
 /// First directories of absolute paths. A path is never taken for random: scripts are told apart by it.
 const ROOTS: &[&str] = &[
@@ -312,7 +323,9 @@ pub(super) fn find_random(text: &str, spans: &mut Vec<Range<usize>>) {
 }
 
 fn random_parts(bytes: &[u8], word: Range<usize>, padded: usize, spans: &mut Vec<Range<usize>>) {
-    if bytes[word.clone()].contains(&b'/') && Word::of(&bytes[word.clone()]).is_mixed() {
+    let whole = Word::of(&bytes[word.clone()]);
+    let secret_key = word.len() == AWS_SECRET_BYTES && whole.has_three_classes() && whole.changes() >= LOW_CHANGES;
+    if bytes[word.clone()].contains(&b'/') && (whole.is_mixed() || secret_key) {
         spans.push(word.start..padded);
         return;
     }
@@ -404,12 +417,12 @@ impl Word {
         self.changes as f64 / (self.letters_and_digits.max(2) - 1) as f64
     }
 
+    fn has_three_classes(&self) -> bool {
+        self.upper > 0 && self.lower > 0 && self.digits > 0
+    }
+
     fn is_mixed(&self) -> bool {
-        self.letters_and_digits >= RANDOM_MIXED
-            && self.upper > 0
-            && self.lower > 0
-            && self.digits > 0
-            && self.changes() >= MIXED_CHANGES
+        self.letters_and_digits >= RANDOM_MIXED && self.has_three_classes() && self.changes() >= MIXED_CHANGES
     }
 
     fn is_random(&self) -> bool {
@@ -424,7 +437,7 @@ impl Word {
             && self.upper > 0
             && self.lower > 0
             && (self.digits > 1 || self.changes() >= 0.2)
-            && self.changes() >= 0.12;
+            && self.changes() >= LOW_CHANGES;
         ((hex || long) && self.bits >= RANDOM_BITS) || one_case || separated || self.is_mixed()
     }
 }

@@ -93,6 +93,9 @@ fn random_words_never_survive() {
             }
         }
     }
+    // The pair that AWS uses in its documentation.
+    in_many_places("AKIAIOSFODNN7EXAMPLE");
+    assert_gone("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", &["prog", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"]);
     // Keys in the form of a UUID, an AWS secret, a JWT.
     for _ in 0..200 {
         let uuid: Vec<_> = [8, 4, 4, 4, 12].iter().map(|length| random.text(HEX, *length)).collect();
@@ -233,6 +236,13 @@ fn innocent_arguments_survive() {
         &["rsync", "-e", "ssh", "user@host:/srv/data/", "./data/"],
         &["/usr/lib/chromium/chromium", "--type=renderer", "--enable-features=NetworkService,SomeLongFeatureName"],
         &["systemctl", "restart", "systemd-networkd-wait-online.service"],
+        &["node", "/home/u/npm_packages/lib/rubygems_mirror/pypi-server/run.js", "npm_config_cache=/x"],
+        &[
+            "/opt/secret_scanner/venv/bin/hf_hub_download",
+            "key-value-store-of-some-length",
+            "do_something_or_other_now",
+        ],
+        &["env", "npm_lifecycle_event=postinstall", "MSG.format", "task_live_reload", "disk-usage-of-everything"],
         &["prog", ""],
     ];
     for line in lines {
@@ -276,7 +286,7 @@ fn a_cut_line_shows_no_beginning_of_a_token() {
 fn values_by_themselves() {
     assert_eq!(redact_value("/home/u/.config/gh"), "/home/u/.config/gh");
     assert_eq!(redact_value("http://user:pw@proxy.example:3128"), "http://<redacted>@proxy.example:3128");
-    assert_eq!(redact_value("npm_0123456789"), REDACTED);
+    assert_eq!(redact_value("ghp_0123456789"), REDACTED);
 }
 
 #[test]

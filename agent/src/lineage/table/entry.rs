@@ -13,12 +13,32 @@ use crate::{
     },
 };
 
+/// Arguments in one piece, each closed by NUL: a command line has many, and most are short.
+#[derive(Debug, Default)]
+struct Packed(Box<str>);
+
+impl Packed {
+    fn new(args: &[String]) -> Self {
+        let mut packed = String::with_capacity(args.iter().map(|arg| arg.len() + 1).sum());
+        for arg in args {
+            // An argument has no NUL by nature.
+            packed.extend(arg.chars().filter(|c| *c != '\0'));
+            packed.push('\0');
+        }
+        Self(packed.into())
+    }
+
+    fn unpack(&self) -> Vec<String> {
+        self.0.split_terminator('\0').map(str::to_owned).collect()
+    }
+}
+
 /// What an exec sets.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) executable: Executable,
     script: Option<Script>,
-    args: Vec<String>,
+    args: Packed,
     args_truncated: bool,
     cwd: Option<PathBuf>,
     environment: Vec<(String, OsString)>,
@@ -48,7 +68,7 @@ impl Program {
                 writable: Writable::Unknown,
             },
             script,
-            args: exec.args.clone(),
+            args: Packed::new(&exec.args),
             args_truncated: exec.args_truncated,
             cwd,
             environment: exec.environment.clone(),
@@ -68,7 +88,7 @@ impl Program {
                 writable: Writable::Unknown,
             },
             script: None,
-            args: Vec::new(),
+            args: Packed::default(),
             args_truncated: true,
             cwd: None,
             environment: Vec::new(),
@@ -77,7 +97,6 @@ impl Program {
 
     /// Bytes it occupies, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let args: usize = self.args.iter().map(|arg| arg.len() + size_of::<String>()).sum();
         let environment: usize =
             self.environment.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
         let script = match &self.script {
@@ -86,7 +105,7 @@ impl Program {
             Some(Script::Inline) | None => 0,
         };
         let cwd = self.cwd.as_ref().map_or(0, |cwd| cwd.as_os_str().len());
-        size_of::<Self>() + self.executable.path.as_os_str().len() + args + environment + script + cwd
+        size_of::<Self>() + self.executable.path.as_os_str().len() + self.args.0.len() + environment + script + cwd
     }
 }
 
@@ -211,7 +230,7 @@ impl Entry {
             parent: self.parent,
             executable: program.executable.clone(),
             script: program.script.clone(),
-            args: program.args.clone(),
+            args: program.args.unpack(),
             args_truncated: program.args_truncated,
             cwd: program.cwd.clone(),
             environment: program.environment.clone(),
@@ -240,7 +259,7 @@ pub(super) fn generation_of(process: Process) -> Generation {
         program: Arc::new(Program {
             executable: process.executable,
             script: process.script,
-            args: process.args,
+            args: Packed::new(&process.args),
             args_truncated: process.args_truncated,
             cwd: process.cwd,
             environment: process.environment,

@@ -105,6 +105,14 @@ impl Order {
         self.exited_leaves.first().filter(|(exited, _)| *exited < limit).map(|(_, id)| *id)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+            && self.exited_leaves.is_empty()
+            && self.ancestors.is_empty()
+            && self.live_leaves.is_empty()
+    }
+
     /// Who goes when there is no room: the oldest exited without children, then the oldest exited ancestor, then the
     /// oldest live process without children. A flood of short processes so evicts itself, not the lineage of others.
     pub(super) fn victim(&self, keep: Option<Id>) -> Option<(Place, Id)> {

@@ -349,3 +349,50 @@ fn inline_code_is_known_as_such() {
     table.observe(&exec(A.start_ns, A, SHELL, "/usr/bin/python3.11", &["python3", "-c", "pass"]));
     assert_eq!(table.get(A).unwrap().script, Some(Script::Inline));
 }
+
+#[test]
+fn whatever_comes_the_books_balance() {
+    let mut seed = 0x5eed_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 11) % below
+    };
+    for round in 0..40 {
+        let limits =
+            Limits { processes: 5 + random(30) as usize, bytes: 4_000 + random(20_000) as usize, ..Limits::default() };
+        let mut table = table(limits);
+        for _ in 0..800 {
+            // Few tgids, few starts, exact and cut to a tick: everything collides.
+            let mut any = || key(TICK * random(4) + random(2) * 7, 1 + random(12) as u32);
+            let (one, other) = (any(), any());
+            let path = ["/a", "/b", "/c"][random(3) as usize];
+            let time = TICK * 4 + random(1_000);
+            match random(5) {
+                0 => table.observe(&fork(time, one, other)),
+                1 => table.observe(&exec(time, one, other, path, &[path])),
+                2 => table.observe(&exit(time, one)),
+                3 => table.observe(&open(time, one, other, path)),
+                _ => table.adopt(found(key(one.start_ns / TICK * TICK, one.tgid), other, path)),
+            };
+            assert!(table.len() <= limits.processes && table.bytes() <= limits.bytes, "round {round}");
+            if let Some(chain) = table.chain(other, KernelTime(time)) {
+                assert!(!chain.processes.is_empty() && chain.processes.len() <= table.len());
+            }
+        }
+        let all: Vec<_> = table.living().collect();
+        for key in all {
+            table.end(key, KernelTime(TICK * 5));
+        }
+        for n in 0..4 {
+            table.observe(&exit(1_000_000_000 * (1_000 + n), key(1, 9_999)));
+        }
+        // What descends from itself cannot expire, only be evicted; all else is gone.
+        let rest: Vec<_> = table.entries.keys().copied().collect();
+        for id in rest {
+            table.remove(id);
+        }
+        assert_eq!((table.len(), table.bytes(), table.order.is_empty()), (0, 0, true), "round {round}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Findings for tests of the forms they are shown in, one or more of each detector, made by the engine itself.
+
+use std::time::{Duration, SystemTime};
+
+use tokenhound_common::loss::Reason;
+
+use super::model::{Finding, Salt};
+use crate::{
+    detect::{
+        access::{Target, Tier},
+        engine::Engine,
+        fixtures::{access_at, process, read_at, store, under_shell, unexpected, with_args, with_script},
+        judge::StoreFacts,
+        sensor_degraded::Degradation,
+    },
+    ingest::observation::KernelTime,
+    lineage::model::{Container, Process, Writable},
+};
+
+fn aws() -> StoreFacts {
+    StoreFacts {
+        title: "AWS shared credentials file".to_owned(),
+        vendor: "Amazon Web Services".to_owned(),
+        revoke: Some("aws iam delete-access-key --access-key-id <ID>".to_owned()),
+        ..store("aws-credentials", "aws", 1)
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(Salt::new("sample host", "sample boot"))
+}
+
+/// `cat`, started by an install script.
+pub(crate) fn unexpected_reader() -> Finding {
+    let mut chain = under_shell(process(4242, 4200, "/usr/bin/cat"));
+    chain.processes.insert(1, process(4200, 4100, "/usr/bin/dash"));
+    chain.processes.insert(
+        2,
+        with_script(process(4100, 812, "/usr/bin/node"), "/usr/lib/node_modules/npm/bin/npm-cli.js", Writable::No),
+    );
+    let access = read_at(0.25, chain, "/home/ann/.aws/credentials");
+    engine().access(&access, &[unexpected(aws())]).findings.remove(0)
+}
+
+/// As above, with everything that can be awkward: hidden characters, a container, a hard link, a lineage that is cut.
+pub(crate) fn awkward() -> Finding {
+    let mut reader = with_script(process(4242, 4200, "/tmp/\x1b[31mpython3"), "/tmp/\u{202e}yp.x", Writable::Yes);
+    reader.executable.writable = Writable::Yes;
+    reader.container = Some(Container { id: "0123456789abcdef".repeat(4), runtime: "docker".to_owned() });
+    reader.euid = 0;
+    let mut chain = under_shell(with_args(reader, "python3 x.py --token ***"));
+    for pid in 0..20 {
+        chain.processes.insert(1, process(3000 + pid, 2999 + pid, "/usr/bin/dash"));
+    }
+    chain.incomplete = true;
+    let mut access = read_at(0.0, chain, &format!("/home/ann/{}/credentials", "very-long-name".repeat(12)));
+    if let Target::Store { file, known_as, .. } = &mut access.target {
+        file.links = 2;
+        *known_as = Some("/home/ann/.aws/credentials".into());
+    }
+    engine().access(&access, &[unexpected(aws())]).findings.remove(0)
+}
+
+/// Three files by three processes.
+pub(crate) fn credential_sweep() -> Finding {
+    let mut engine = engine();
+    let mut findings = Vec::new();
+    for (index, (store, path)) in [
+        (store("ssh-keys", "ssh", 1), "/home/ann/.ssh/id_ed25519"),
+        (store("npmrc", "npm", 2), "/home/ann/.npmrc"),
+        (aws(), "/home/ann/.aws/credentials"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut chain = under_shell(process(4242 + index as u32, 4200, "/usr/bin/cp"));
+        chain.processes.insert(1, process(4200, 812, "/usr/bin/find"));
+        findings = engine.access(&read_at(index as f64, chain, path), &[unexpected(store)]).findings;
+    }
+    findings.remove(1)
+}
+
+/// `ps auxe`.
+pub(crate) fn process_inspection() -> Finding {
+    let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
+    let target = Process { uid: 0, ..process(900, 1, "/usr/bin/node") };
+    engine().access(&access_at(0.0, chain, Target::ProcEnviron(Some(Box::new(target)))), &[]).findings.remove(0)
+}
+
+/// Memory of a process that could not be resolved.
+pub(crate) fn unresolved() -> Finding {
+    let chain = under_shell(process(4242, 812, "/usr/bin/dd"));
+    engine().access(&access_at(0.0, chain, Target::ProcMem(None)), &[]).findings.remove(0)
+}
+
+/// Lost records.
+pub(crate) fn lost() -> Option<Finding> {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000);
+    engine().degraded(&Degradation::kernel(Reason::HITS_RING_FULL, 17), KernelTime(5), wall)
+}
+
+/// A probe that does not deliver.
+pub(crate) fn silent_probe() -> Option<Finding> {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000);
+    let why = "attached, but the canary's record did not arrive".to_owned();
+    engine().degraded(&Degradation::Probe { probe: "file_open".to_owned(), tier: Tier::Lsm, why }, KernelTime(5), wall)
+}
+
+/// All of them, as the edge hands them on.
+pub(crate) fn all() -> Vec<Finding> {
+    let mut all = vec![unexpected_reader(), awkward(), credential_sweep(), process_inspection(), unresolved()];
+    all.extend(lost());
+    all.extend(silent_probe());
+    all[0].latency = Some(Duration::from_micros(1500));
+    all[1].fingerprint = Some("th1:mzxw6ytboi".to_owned());
+    all
+}

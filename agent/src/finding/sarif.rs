@@ -1,0 +1,83 @@
+//! Findings as SARIF 2.1.0 (OASIS), for code-scanning views of CI systems.
+
+use serde_json::{Value, json};
+
+use super::{
+    model::{Finding, Target},
+    severity::Severity,
+    text,
+};
+
+/// One SARIF log with one run, as JSON text.
+#[must_use]
+pub fn document(findings: &[Finding]) -> String {
+    let mut rules: Vec<&str> = findings.iter().map(|finding| finding.detector.name()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules: Vec<Value> = rules.into_iter().map(|id| json!({ "id": id })).collect();
+    let results: Vec<Value> = findings.iter().map(result).collect();
+    let log = json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "tokenhound", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
+            "results": results,
+        }],
+    });
+    format!("{log:#}\n")
+}
+
+fn result(finding: &Finding) -> Value {
+    let mut result = json!({
+        "ruleId": finding.detector.name(),
+        "level": level(finding.severity),
+        "message": { "text": format!("{}. {}", finding.headline, finding.reasons.join("; ")) },
+        "partialFingerprints": { "tokenhound/v1": finding.uid },
+    });
+    if let Target::File { path, .. } = &finding.target {
+        let uri = uri(&path.to_string_lossy());
+        result["locations"] = json!([{ "physicalLocation": { "artifactLocation": { "uri": uri } } }]);
+    } else {
+        result["locations"] =
+            json!([{ "logicalLocations": [{ "fullyQualifiedName": text::target(&finding.target) }] }]);
+    }
+    result
+}
+
+/// SARIF 2.1.0, section 3.27.10.
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Informational => "note",
+        Severity::Low | Severity::Medium => "warning",
+        Severity::High | Severity::Critical => "error",
+    }
+}
+
+/// An absolute path as a `file` URI (RFC 8089), everything but unreserved characters and slashes encoded.
+fn uri(path: &str) -> String {
+    let mut uri = String::from("file://");
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_uris() {
+        assert_eq!(uri("/home/a b/.aws/credentials"), "file:///home/a%20b/.aws/credentials");
+    }
+
+    #[test]
+    fn an_empty_run_is_a_document() {
+        let log: Value = serde_json::from_str(&document(&[])).unwrap();
+        assert_eq!(log["version"], "2.1.0");
+        assert_eq!(log["runs"][0]["results"], json!([]));
+    }
+}

@@ -1,0 +1,95 @@
+//! What is wrong with exceptions that can each be read: too broad, unknown stores, never reached.
+
+use super::{Exception, PROC_ENVIRON, PROC_MEM};
+use crate::{
+    catalogue::{
+        Catalogue,
+        pattern::{Pattern, name_matches},
+    },
+    yaml::Problems,
+};
+
+pub(super) fn together(exceptions: &[Exception], catalogue: &Catalogue, problems: &mut Problems) {
+    for (i, exception) in exceptions.iter().enumerate() {
+        stores(exception, catalogue, problems);
+        breadth(exception, catalogue, problems);
+        if let Some(earlier) = exceptions[..i].iter().find(|earlier| swallows(earlier, exception)) {
+            let message = if swallows(exception, earlier) {
+                format!("says the same as the exception at {}; remove one", earlier.label())
+            } else {
+                format!("is never reached: the exception at {} covers all of it", earlier.label())
+            };
+            problems.warning(&exception.file, exception.place, message);
+        }
+    }
+}
+
+fn stores(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
+    let special = [PROC_ENVIRON, PROC_MEM];
+    for wanted in &exception.store {
+        let known = special.contains(&wanted.as_str())
+            || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
+        if known {
+            continue;
+        }
+        let hint = match catalogue.suggest(wanted) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "`tokenhound catalogue list` shows all".to_owned(),
+        };
+        problems.error(&exception.file, exception.place, format!("no store \"{wanted}\" in the catalogue; {hint}"));
+    }
+}
+
+fn breadth(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
+    let every = |list: &[String]| list.is_empty() || list.iter().any(|value| value == "*");
+    let any_program = exception.reader.is_empty() && exception.script.is_empty() && exception.ancestor.is_empty();
+    if any_program && every(&exception.user) && every(&exception.store) {
+        let message =
+            "tolerates every access; give at least one of \"store\", \"reader\", \"script\", \"ancestor\", \"user\"";
+        problems.error(&exception.file, exception.place, message);
+    } else if any_program && every(&exception.user) {
+        let message =
+            "tolerates every program of every user at this store; add \"reader\", \"script\", \"ancestor\" or \"user\"";
+        problems.warning(&exception.file, exception.place, message);
+    } else if any_program && every(&exception.store) {
+        let message = "tolerates every program of this user at every store; add \"store\" or \"reader\"";
+        problems.warning(&exception.file, exception.place, message);
+    }
+    let alone = exception.script.is_empty() && exception.ancestor.is_empty();
+    for reader in exception.reader.iter().filter(|_| alone) {
+        let name = reader.parts().last().and_then(|part| part.name()).unwrap_or_default();
+        if catalogue.interpreters().generic(name) {
+            let message = format!(
+                "\"{}\" is what any thief would use; add the \"script\" it runs or the \"ancestor\" that starts it",
+                reader.text()
+            );
+            problems.warning(&exception.file, exception.place, message);
+        }
+    }
+    if exception.allow_writable && exception.user.is_empty() && exception.store.is_empty() {
+        let message = "\"allow_writable\" lets every user put a program there; add \"user\" or \"store\"";
+        problems.warning(&exception.file, exception.place, message);
+    }
+}
+
+/// Whatever `later` covers, `earlier` covers too. By text: it may miss some, it never accuses wrongly.
+fn swallows(earlier: &Exception, later: &Exception) -> bool {
+    let texts = |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.text().to_owned()).collect::<Vec<_>>();
+    let wider = |earlier: &[String], later: &[String]| {
+        earlier.is_empty()
+            || (!later.is_empty() && later.iter().all(|value| earlier.iter().any(|wide| name_matches(wide, value))))
+    };
+    let same = |earlier: &[Pattern], later: &[Pattern]| {
+        let (earlier, later) = (texts(earlier), texts(later));
+        earlier.is_empty() || (!later.is_empty() && later.iter().all(|value| earlier.contains(value)))
+    };
+    // An exception without "store" does not cover other processes' environment and memory.
+    let procfs = later.store.iter().any(|id| id == PROC_ENVIRON || id == PROC_MEM);
+    (earlier.allow_writable || !later.allow_writable)
+        && wider(&earlier.store, &later.store)
+        && !(earlier.store.is_empty() && procfs)
+        && wider(&earlier.user, &later.user)
+        && same(&earlier.reader, &later.reader)
+        && same(&earlier.script, &later.script)
+        && same(&earlier.ancestor, &later.ancestor)
+}
