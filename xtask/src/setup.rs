@@ -82,7 +82,10 @@ pub(crate) fn run(place: &Place, groups: &[Group]) -> anyhow::Result<()> {
             Remedy::Package => {}
             Remedy::Cargo { name, version } => {
                 step(&format!("building {name} {version} (a few minutes, once)"));
-                cmd::run(place.cargo().args(["install", name, "--version", version, "--locked", "--force"]))?;
+                let mut install = place.cargo();
+                // Nothing of it belongs into our own target directory.
+                install.env_remove("CARGO_TARGET_DIR").args(["install", name, "--version", version]);
+                cmd::run(install.args(["--locked", "--force"]))?;
             }
             Remedy::Venv => install_venv(place)?,
         }
