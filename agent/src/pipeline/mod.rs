@@ -422,6 +422,7 @@ impl Pipeline {
             Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
         }
         self.lost_records("malformed", self.malformed, true);
+        self.lost_records("program_busy", self.sensor.misses(), true);
         events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
         self.evictions();
         Ok(())
