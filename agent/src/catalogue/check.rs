@@ -70,7 +70,8 @@ fn proves_something(store: &Store, reader: &Reader, interpreters: &Interpreters,
     if reader.weak {
         return;
     }
-    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe)) {
+    let commands = |exe: &str| interpreters.named(exe).is_some_and(|interpreter| interpreter.commands);
+    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe) && !commands(exe)) {
         let what = if interpreters.copies(exe) { "only moves bytes" } else { "is an interpreter" };
         let message = format!(
             "\"{exe}\" {what} and cannot be expected to read \"{}\" by its name; \

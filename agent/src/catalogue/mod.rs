@@ -16,6 +16,7 @@ mod parse;
 pub mod pattern;
 pub mod scan;
 pub mod text;
+mod vocabulary;
 
 use std::{
     collections::{BTreeSet, HashMap},

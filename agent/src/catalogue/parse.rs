@@ -419,7 +419,7 @@ fn assemble(
     content: Content,
     life: Life,
     (readers, reader_scope): (Vec<Reader>, Scope),
-    (file, place): (std::path::PathBuf, Place),
+    at: (std::path::PathBuf, Place),
 ) -> Store {
     Store {
         id: head.id,
@@ -472,7 +472,7 @@ fn assemble(
         notes: life.texts.notes,
         verification: life.verification,
         source: life.source,
-        file,
-        place,
+        file: at.0,
+        place: at.1,
     }
 }
