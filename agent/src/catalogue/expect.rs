@@ -197,7 +197,9 @@ impl<'a> Subject<'a> {
             return WhyNot::CopyTool { name: self.name.to_owned() };
         }
         let shown = if self.name.is_empty() { "a program without a known path" } else { self.name };
-        let Some(interpreter) = self.interpreter else { return WhyNot::NotListed { name: shown.to_owned() } };
+        let Some(interpreter) = self.interpreter.filter(|_| self.runs_another()) else {
+            return WhyNot::NotListed { name: shown.to_owned() };
+        };
         match &self.reader.script {
             Some(Script::File { path, .. }) => {
                 WhyNot::ScriptNotListed { interpreter: interpreter.name.clone(), script: path.display().to_string() }

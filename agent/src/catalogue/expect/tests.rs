@@ -144,7 +144,7 @@ fn everybody_else_is_not_and_is_told_why() {
         ("npm-npmrc", script("/usr/bin/bun", "/home/ann/p/evil.js", YES), "script_not_listed"),
         ("npm-npmrc", program("/tmp/bun", YES), "writable_place"),
         ("nuget-config", program("/usr/bin/dotnet", NO), "inline_code"),
-        ("maven-settings", script("/usr/bin/java", "/x/maven/../../tmp/evil.jar", YES), "script_not_listed"),
+        ("maven-settings", script("/usr/bin/java", "/x/maven/../../tmp/evil.jar", YES), "weak_reader"),
         ("aws-credentials", program("/usr/bin/bash", NO), "inline_code"),
         ("etc-shadow", running(Script::Inline, "/usr/bin/dash"), "inline_code"),
         ("aws-cli-cache", running(Script::Inline, python), "inline_code"),
