@@ -41,6 +41,11 @@ pub(super) fn together(stores: &[Store], interpreters: &Interpreters, problems: 
             let message = format!("\"source\" of \"{}\" is empty; say where its facts come from", store.id);
             problems.error(&store.file, store.place, message);
         }
+        for pattern in store.perhaps_paths.iter().filter(|pattern| !store.paths.contains(pattern)) {
+            let message =
+                format!("\"{}\" in \"perhaps_paths\" of \"{}\" is not in its \"paths\"", pattern.text(), store.id);
+            problems.error(&store.file, store.place, message);
+        }
         for pattern in store.watched_paths().chain(&store.exclude_paths) {
             names(store, pattern, problems);
         }

@@ -88,6 +88,8 @@ pub struct Store {
     pub holds: Holds,
     /// Where it is.
     pub paths: Vec<Pattern>,
+    /// Those of `paths` at which a secret is rather the exception: a project's `.npmrc`.
+    pub perhaps_paths: Vec<Pattern>,
     /// What the globs of `paths` take in by mistake.
     pub exclude_paths: Vec<Pattern>,
     /// Paths readable by everybody or too broad to watch: for posture and content scans only.
