@@ -4,6 +4,7 @@
 //! that only the user can install.
 
 mod bench;
+mod bless;
 mod cmd;
 mod place;
 mod setup;
@@ -63,6 +64,11 @@ enum Task {
         #[arg(long, default_value_t = 9)]
         rounds: u32,
     },
+    /// Make anew what is under version control but made by a program.
+    Bless {
+        #[arg(value_enum)]
+        what: bless::What,
+    },
 }
 
 fn main() -> ExitCode {
@@ -97,6 +103,7 @@ impl Task {
             }
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
             Self::Bench { what, rounds } => bench::run(&place, what, rounds)?,
+            Self::Bless { what } => bless::run(&place, what)?,
         }
         Ok(ExitCode::SUCCESS)
     }
