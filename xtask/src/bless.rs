@@ -40,7 +40,7 @@ fn btf(place: &Place) -> anyhow::Result<()> {
     let mut releases = String::from("# Made by `cargo xtask bless btf`: series, release the blob comes from, bytes.\n");
     let mut offsets = Vec::new();
     for series in BTF_SERIES {
-        let kernel = vm::fetch(place, series)?;
+        let kernel = vm::kernel::fetch(place, series)?;
         let image = fs::read(&kernel.image).with_context(|| format!("cannot read {}", kernel.image.display()))?;
         let whole = || format!("cannot take the types out of {}", kernel.image.display());
         let full = image::btf(&image).with_context(whole)?;
