@@ -37,6 +37,9 @@ use crate::{
 /// systems, files that appear deep in a tree) is found then.
 const RESCAN: Duration = Duration::from_secs(60);
 
+/// One look in so many also searches whole homes for files that can be anywhere (`*.kdbx`): by far the dearest part.
+const SEARCH_EVERY: u32 = 60;
+
 /// How long the thread waits for changes before it looks whether it has been given work.
 const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -184,12 +187,16 @@ impl Looker {
     /// Works until nobody listens any more.
     fn run(&mut self) {
         let mut next = Instant::now();
+        let mut looks = 0u32;
         loop {
             if Instant::now() >= next {
-                if self.look_everywhere().is_err() {
+                // The first look is waited for and does not search; the second one does.
+                let search = looks % SEARCH_EVERY == 1;
+                if self.look_everywhere(search).is_err() {
                     return;
                 }
-                next = Instant::now() + RESCAN;
+                next = if looks == 0 { Instant::now() } else { Instant::now() + RESCAN };
+                looks += 1;
             }
             match self.take_commands() {
                 Ok(true) => next = Instant::now(),
@@ -219,9 +226,10 @@ impl Looker {
         }
     }
 
-    fn look_everywhere(&mut self) -> Result<(), Gone> {
+    fn look_everywhere(&mut self, search: bool) -> Result<(), Gone> {
         let mounts = Mounts::read().unwrap_or_default();
-        let scanned = self.catalogue.scan(&self.plan, &self.homes, &self.overrides, scan::Limits::default());
+        let limits = scan::Limits { search, ..scan::Limits::default() };
+        let scanned = self.catalogue.scan(&self.plan, &self.homes, &self.overrides, limits);
         if scanned.cut > 0 {
             tracing::warn!(
                 cut = scanned.cut,
