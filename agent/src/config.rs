@@ -78,7 +78,7 @@ impl FromNode for Config {
 
 words! {
     /// A tier as it is written.
-    enum TierWord {
+    pub enum TierWord {
         /// Function entry.
         Fentry = "fentry",
         /// System call tracepoints.
