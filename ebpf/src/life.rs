@@ -10,7 +10,7 @@ use tokenhound_common::{
 };
 
 use crate::{
-    emit::{self, Ring, lost},
+    emit::{self, Ring},
     kernel::{Copied, Load, Pointer, offset},
     path,
     scratch::{self, Slot},
@@ -46,11 +46,8 @@ pub fn exit(task: Pointer) -> i32 {
 
 /// A process replaced its program.
 #[inline(always)]
-pub fn exec(task: Pointer, binprm: Pointer) -> i32 {
-    let Some(record) = scratch::bytes(Slot::Life as u32) else {
-        lost(Reason::SCRATCH);
-        return 0;
-    };
+pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
+    let record = scratch::bytes(Slot::Life as u32).ok_or(Reason::SCRATCH)?;
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
     exec.header = emit::header(Ring::Life, Kind::EXEC);
@@ -72,7 +69,7 @@ pub fn exec(task: Pointer, binprm: Pointer) -> i32 {
         at += environment(exec, record.add(at), mm);
         emit::output(Ring::Life, record, at);
     }
-    0
+    Ok(())
 }
 
 #[inline(always)]

@@ -18,6 +18,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, fentry, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, TracePointContext},
 };
+use aya_log_ebpf::error;
 
 /// Process life, on every tier. `TP_PROTO(parent, child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -28,7 +29,11 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
 /// `TP_PROTO(task, old_pid, bprm)`.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    life::exec(ctx.arg(0), ctx.arg(2))
+    if let Err(reason) = life::exec(ctx.arg(0), ctx.arg(2)) {
+        emit::lost(reason);
+        error!(&ctx, "an exec record could not be put together, reason {}", reason.0);
+    }
+    0
 }
 
 /// `TP_PROTO(task)`; later kernels add arguments behind it.

@@ -4,6 +4,7 @@
 //! that only the user can install.
 
 mod bench;
+mod bless;
 mod cmd;
 mod place;
 mod setup;
@@ -74,6 +75,11 @@ enum Task {
         #[arg(long, value_name = "SERIES")]
         guest: Option<String>,
     },
+    /// Make anew what is under version control but made by a program.
+    Bless {
+        #[arg(value_enum)]
+        what: bless::What,
+    },
 }
 
 fn main() -> ExitCode {
@@ -109,6 +115,7 @@ impl Task {
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
             Self::Bench { what, rounds, guest } => bench::run(&place, what, rounds, guest.as_deref())?,
+            Self::Bless { what } => bless::run(&place, what)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,7 +6,7 @@
 
 mod guest;
 mod image;
-mod kernel;
+pub(crate) mod kernel;
 
 pub(crate) use guest::{Machine, Report};
 pub(crate) use image::Step;

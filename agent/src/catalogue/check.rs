@@ -41,6 +41,11 @@ pub(super) fn together(stores: &[Store], interpreters: &Interpreters, problems: 
             let message = format!("\"source\" of \"{}\" is empty; say where its facts come from", store.id);
             problems.error(&store.file, store.place, message);
         }
+        for pattern in store.perhaps_paths.iter().filter(|pattern| !store.paths.contains(pattern)) {
+            let message =
+                format!("\"{}\" in \"perhaps_paths\" of \"{}\" is not in its \"paths\"", pattern.text(), store.id);
+            problems.error(&store.file, store.place, message);
+        }
         for pattern in store.watched_paths().chain(&store.exclude_paths) {
             names(store, pattern, problems);
         }
@@ -70,7 +75,8 @@ fn proves_something(store: &Store, reader: &Reader, interpreters: &Interpreters,
     if reader.weak {
         return;
     }
-    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe)) {
+    let commands = |exe: &str| interpreters.named(exe).is_some_and(|interpreter| interpreter.commands);
+    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe) && !commands(exe)) {
         let what = if interpreters.copies(exe) { "only moves bytes" } else { "is an interpreter" };
         let message = format!(
             "\"{exe}\" {what} and cannot be expected to read \"{}\" by its name; \

@@ -144,7 +144,7 @@ impl fmt::Display for WhyNot {
                 write!(out, "the interpreter {path} is in a place its user can write")
             }
             Self::InlineCode { interpreter } => {
-                write!(out, "{interpreter} runs code that was typed or piped in, not an installed program")
+                write!(out, "{interpreter} is an interpreter, and its code was typed, piped in or is not known")
             }
             Self::CopyTool { name } => write!(out, "{name} only moves or shows bytes, for whoever runs it"),
         }
@@ -197,7 +197,9 @@ impl<'a> Subject<'a> {
             return WhyNot::CopyTool { name: self.name.to_owned() };
         }
         let shown = if self.name.is_empty() { "a program without a known path" } else { self.name };
-        let Some(interpreter) = self.interpreter else { return WhyNot::NotListed { name: shown.to_owned() } };
+        let Some(interpreter) = self.interpreter.filter(|_| self.runs_another()) else {
+            return WhyNot::NotListed { name: shown.to_owned() };
+        };
         match &self.reader.script {
             Some(Script::File { path, .. }) => {
                 WhyNot::ScriptNotListed { interpreter: interpreter.name.clone(), script: path.display().to_string() }
@@ -213,7 +215,7 @@ impl<'a> Subject<'a> {
         if spec.matched == Some(ReaderMatch::Contextual) {
             return Err(Some(WhyNot::Contextual { note: spec.note.clone().unwrap_or_default() }));
         }
-        let judgement = if self.interpreter.is_some() { self.judge_script(spec) } else { self.judge_program(spec) };
+        let judgement = if self.runs_another() { self.judge_script(spec) } else { self.judge_program(spec) };
         // What follows only ever takes away.
         if spec.weak {
             let named = judgement.is_ok() || matches!(judgement, Err(Some(_))) || self.is_named(spec);
@@ -231,6 +233,11 @@ impl<'a> Subject<'a> {
             }
         }
         judgement
+    }
+
+    /// An interpreter, unless it carries out a command of its own.
+    fn runs_another(&self) -> bool {
+        self.interpreter.is_some_and(|interpreter| self.reader.script.is_some() || !interpreter.commands)
     }
 
     /// The bare name is in the list, versions aside.
@@ -276,7 +283,8 @@ impl<'a> Subject<'a> {
         }
         // A Java program names its main class and finds it in the class path: every entry of that must be listed.
         let class_path = class_path(&self.reader.args);
-        let listed = |entry: &&str| spec.scripts.iter().any(|script| script.matches(Path::new(entry), self.home));
+        let from = self.reader.cwd.as_deref().unwrap_or(Path::new(""));
+        let listed = |entry: &&str| spec.scripts.iter().any(|script| script.matches(&from.join(entry), self.home));
         if !class_path.is_empty() && class_path.iter().all(listed) {
             return Ok(format!("class path {} is listed", class_path.join(":")));
         }
@@ -302,7 +310,7 @@ impl<'a> Subject<'a> {
         let shown = path.display().to_string();
         match writable {
             Writable::No => Ok(format!("{name} is listed and {shown} cannot be written by its user")),
-            _ if self.interpreters.tool_place(path, self.home) => {
+            _ if self.interpreters.tool_place(path, self.home) || self.own_place(path) => {
                 Ok(format!("{name} is listed and {shown} is where a version manager installs tools"))
             }
             Writable::Yes => Err(Some(WhyNot::WritablePlace { path: shown })),
@@ -310,9 +318,14 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Where users install this interpreter.
+    fn own_place(&self, path: &Path) -> bool {
+        self.interpreter.is_some_and(|interpreter| interpreter.known_place(path, self.home))
+    }
+
     fn interpreter_trusted(&self) -> Result<(), WhyNot> {
         let executable = &self.reader.executable;
-        let known = self.interpreter.is_some_and(|interpreter| interpreter.known_place(&executable.path, self.home));
+        let known = self.own_place(&executable.path);
         let shown = || executable.path.display().to_string();
         match executable.writable {
             Writable::No => Ok(()),

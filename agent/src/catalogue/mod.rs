@@ -16,6 +16,7 @@ mod parse;
 pub mod pattern;
 pub mod scan;
 pub mod text;
+mod vocabulary;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -28,8 +29,9 @@ use self::{
     homes::{EnvOverrides, Homes},
     interpreters::Interpreters,
     matcher::Matcher,
-    model::Store,
+    model::{Holds, Store},
     parse::Parsed,
+    pattern::Pattern,
 };
 use crate::{
     lineage::model::Process,
@@ -172,6 +174,20 @@ impl Catalogue {
     fn named(&self, numbers: &[u32], path: &Path) -> Vec<&Store> {
         let stores = numbers.iter().filter_map(|number| self.stores.get(*number as usize)).collect();
         matcher::primary_first(stores, path)
+    }
+
+    /// How sure it is that this file of a store holds a secret: a configuration file that holds one at times, or a
+    /// project's `.npmrc`, says little by being read.
+    #[must_use]
+    pub fn holds(&self, store: &Store, path: &Path, homes: &Homes) -> Holds {
+        let matches = |pattern: &Pattern| {
+            let homes = homes.split(path).map(|(home, _)| home);
+            pattern.matches(path, None) || homes.into_iter().any(|home| pattern.matches(path, Some(home)))
+        };
+        let sure = |pattern: &&Pattern| !store.perhaps_paths.contains(pattern);
+        let perhaps = store.holds == Holds::Perhaps
+            || (store.perhaps_paths.iter().any(matches) && !store.paths.iter().filter(sure).any(matches));
+        if perhaps { Holds::Perhaps } else { Holds::Secret }
     }
 
     /// May `reader` read a file of these stores? One store that expects it is enough: they share the file.

@@ -259,6 +259,7 @@ impl Head {
 
 struct Location {
     paths: Vec<Pattern>,
+    perhaps_paths: Vec<Pattern>,
     exclude_paths: Vec<Pattern>,
     unwatched_paths: Vec<Pattern>,
     sidecar_paths: Vec<Pattern>,
@@ -275,6 +276,7 @@ impl Location {
         let mut patterns =
             |name, reading: &mut Reading<'_>| fields.optional::<Vec<Pattern>>(name, reading).unwrap_or_default();
         let paths = patterns("paths", reading);
+        let perhaps_paths = patterns("perhaps_paths", reading);
         let exclude_paths = patterns("exclude_paths", reading);
         let unwatched_paths = patterns("unwatched_paths", reading);
         let sidecar_paths = patterns("sidecar_paths", reading);
@@ -289,6 +291,7 @@ impl Location {
         let shares_path_with = fields.optional("shares_path_with", reading).unwrap_or_default();
         Self {
             paths,
+            perhaps_paths,
             exclude_paths,
             unwatched_paths,
             sidecar_paths,
@@ -419,7 +422,7 @@ fn assemble(
     content: Content,
     life: Life,
     (readers, reader_scope): (Vec<Reader>, Scope),
-    (file, place): (std::path::PathBuf, Place),
+    at: (std::path::PathBuf, Place),
 ) -> Store {
     Store {
         id: head.id,
@@ -432,6 +435,7 @@ fn assemble(
         kind: head.kind,
         holds: head.holds,
         paths: location.paths,
+        perhaps_paths: location.perhaps_paths,
         exclude_paths: location.exclude_paths,
         unwatched_paths: location.unwatched_paths,
         path_env: location.path_env,
@@ -472,7 +476,7 @@ fn assemble(
         notes: life.texts.notes,
         verification: life.verification,
         source: life.source,
-        file,
-        place,
+        file: at.0,
+        place: at.1,
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! `*` is any text within one component, `?` one character, `[..]` a class, `**` any number of whole components.
 
-use std::{path::Path, sync::OnceLock};
+use std::{
+    path::{Component, Path},
+    sync::OnceLock,
+};
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
@@ -161,9 +164,12 @@ impl Pattern {
     }
 
     /// Does it match the absolute `path`? `~/` stands for `home`; a variable's value is not known here and never
-    /// matches.
+    /// matches. Nor does a path with `..`: only the file system knows where that leads.
     #[must_use]
     pub fn matches(&self, path: &Path, home: Option<&Path>) -> bool {
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            return false;
+        }
         let subject = match &self.anchor {
             Anchor::Home => home.and_then(|home| path.strip_prefix(home).ok()),
             Anchor::Root | Anchor::Anywhere => Some(path),
@@ -262,6 +268,14 @@ mod tests {
         );
         assert_eq!(Pattern::parse("/var/run/secrets/x").unwrap().text(), "/run/secrets/x");
         assert_eq!(*Pattern::parse("$RUNNER_TEMP/a").unwrap().anchor(), Anchor::Variable("RUNNER_TEMP".into()));
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_matches_nothing() {
+        let pattern = Pattern::parse("**/maven/**").unwrap();
+        assert!(pattern.matches(Path::new("/usr/share/maven/x.jar"), None));
+        assert!(!pattern.matches(Path::new("/usr/share/maven/../../tmp/x.jar"), None));
+        assert!(!pattern.matches(Path::new("maven/x.jar"), None));
     }
 
     #[test]

@@ -126,3 +126,17 @@ fn a_directory_of_own_entries_is_laid_over_the_shipped_ones() {
     assert!(Catalogue::load(directory.path()).is_err());
     assert!(Catalogue::load(Path::new("/nonexistent")).is_ok());
 }
+
+#[test]
+fn a_file_that_seldom_holds_a_secret_is_told_from_one_that_does() {
+    let catalogue = shipped_catalogue();
+    let homes = Homes::new([PathBuf::from("/srv/ci")]);
+    for (id, path, holds) in [
+        ("npm-npmrc", "/srv/ci/.npmrc", Holds::Secret),
+        ("npm-npmrc", "/srv/ci/project/.npmrc", Holds::Perhaps),
+        ("git-config-embedded", "/srv/ci/project/.git/config", Holds::Perhaps),
+        ("aws-credentials", "/srv/ci/.aws/credentials", Holds::Secret),
+    ] {
+        assert_eq!(catalogue.holds(catalogue.store(id).unwrap(), Path::new(path), &homes), holds, "{path}");
+    }
+}

@@ -138,6 +138,7 @@ fn places(page: &mut Page, store: &Store) {
     page.section("Where it is");
     page.patterns("watched", &store.paths);
     page.patterns("beside it", &store.sidecar_paths);
+    page.patterns("seldom secret", &store.perhaps_paths);
     page.patterns("except", &store.exclude_paths);
     page.patterns("not watched", &store.unwatched_paths);
     page.patterns("locks", &store.lock_paths);

@@ -91,7 +91,9 @@ impl Engine {
         let read = unexpected(judgements);
         let mut findings = Vec::new();
         findings.extend(self.unexpected.read(&self.salt, access, &read));
-        findings.extend(self.sweep.read(&self.salt, access, &read));
+        if read.stores.iter().any(|store| !store.perhaps) {
+            findings.extend(self.sweep.read(&self.salt, access, &read));
+        }
         let verdicts = judgements.iter().map(|judgement| (judgement.store.id.clone(), Verdict::Unexpected)).collect();
         Outcome { findings, verdicts }
     }
@@ -123,7 +125,7 @@ fn verdict_of(expectation: &Expectation) -> Verdict {
 
 fn unexpected(judgements: &[Judgement]) -> Unexpected<'_> {
     let mut stores: Vec<_> = judgements.iter().map(|judgement| &judgement.store).collect();
-    stores.sort_by(|a, b| (a.tier, &a.id).cmp(&(b.tier, &b.id)));
+    stores.sort_by(|a, b| (a.perhaps, a.tier, &a.id).cmp(&(b.perhaps, b.tier, &b.id)));
     let mut why = Vec::new();
     let mut all_weak = true;
     for judgement in judgements {

@@ -122,6 +122,7 @@ pub(crate) fn store(id: &str, family: &str, tier: u8) -> StoreFacts {
         revoke: Some(format!("{family} revoke --all")),
         logout: None,
         broad: false,
+        perhaps: false,
         paths: vec![format!("~/.{family}")],
     }
 }

@@ -24,6 +24,8 @@ pub struct StoreFacts {
     pub logout: Option<String>,
     /// Read by so many programs that a reader which is merely unknown says little (`.netrc`).
     pub broad: bool,
+    /// This file of it holds a secret only at times (a project's `.npmrc`): a read alone says little.
+    pub perhaps: bool,
     /// Its paths, for display: as the catalogue writes them; in a `credential-sweep` finding the one that was read.
     pub paths: Vec<String>,
 }

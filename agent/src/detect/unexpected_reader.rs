@@ -93,11 +93,16 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
 
 /// Until actors are known only the store decides.
 fn severity(store: &StoreFacts) -> Severity {
+    if store.perhaps {
+        return Severity::Informational;
+    }
     if store.tier <= 1 { Severity::High } else { Severity::Medium }
 }
 
 fn reasons(store: &StoreFacts, read: &Unexpected<'_>) -> Vec<String> {
-    let mut reasons = vec![if store.tier <= 1 {
+    let mut reasons = vec![if store.perhaps {
+        format!("{} keeps a secret in this file only at times: a read alone says little", store.id)
+    } else if store.tier <= 1 {
         format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id)
     } else {
         format!("{} is a tier {} store", store.id, store.tier)

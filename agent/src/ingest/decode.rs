@@ -93,8 +93,7 @@ impl Decoder {
         let path = kernel_path(rest.take(exec.path_len)?, flag(record::Exec::PATH_TRUNCATED));
         let cwd = kernel_path(rest.take(exec.cwd_len)?, flag(record::Exec::CWD_TRUNCATED));
         let script = rest.take(exec.script_len)?;
-        let args = strings(rest.take(exec.args_len)?).map(<[u8]>::to_vec).collect();
-        let args_truncated = flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE);
+        let args = rest.take(exec.args_len)?;
         let environment = rest.take(exec.env_len)?;
         Ok(Exec {
             time: KernelTime(exec.header.time_ns),
@@ -102,9 +101,11 @@ impl Decoder {
             executable: exec.executable,
             path,
             cwd,
-            script: flag(record::Exec::SCRIPT).then(|| OsString::from_vec(until_nul(script).to_vec())),
-            args: if args_truncated { redact::redact_cut(args) } else { redact::redact(args) },
-            args_truncated,
+            // A cut name would be that of another file. The interpreter's arguments have it as well, and more of it.
+            script: (flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED))
+                .then(|| OsString::from_vec(until_nul(script).to_vec())),
+            args: arguments(args, flag(record::Exec::ARGS_TRUNCATED)),
+            args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
             environment: self.environment(environment, flag(record::Exec::ENV_TRUNCATED)),
             environment_truncated: flag(record::Exec::ENV_TRUNCATED),
         })
@@ -191,24 +192,46 @@ impl<'a> Sections<'a> {
     }
 }
 
+/// Arguments without secrets. Of one that was cut nothing can be told by its shape, so it is handled apart.
+fn arguments(bytes: &[u8], truncated: bool) -> Vec<String> {
+    let args = strings(bytes).map(<[u8]>::to_vec).collect();
+    if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) }
+}
+
 /// Joins components that come leaf first.
+///
+/// File names hold no `/`, but what is no file may be called anything: a memfd by its maker, the root of a tree that
+/// hangs nowhere `/`. The latter is left out, and in all others a `/` becomes U+FFFD, so that no name can pose as a
+/// path.
 fn kernel_path(components: &[u8], truncated: bool) -> KernelPath {
-    let mut path = if truncated { PathBuf::new() } else { PathBuf::from("/") };
-    let names: Vec<&[u8]> = strings(components).collect();
-    path.extend(names.iter().rev().map(|name| OsStr::from_bytes(name)));
-    KernelPath { path, truncated }
+    let names: Vec<&[u8]> = strings(components).filter(|name| !matches!(name, [] | [b'/'])).collect();
+    let mut path = Vec::with_capacity(components.len() + 1);
+    for (index, name) in names.iter().rev().enumerate() {
+        if index > 0 || !truncated {
+            path.push(b'/');
+        }
+        for (part, bytes) in name.split(|byte| *byte == b'/').enumerate() {
+            if part > 0 {
+                path.extend_from_slice("\u{fffd}".as_bytes());
+            }
+            path.extend_from_slice(bytes);
+        }
+    }
+    if path.is_empty() && !truncated {
+        path.push(b'/');
+    }
+    KernelPath { path: PathBuf::from(OsString::from_vec(path)), truncated }
 }
 
 /// NUL-closed strings; a last one without its NUL counts.
 fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
-    let mut parts = bytes.split(|byte| *byte == 0);
-    if bytes.is_empty() {
-        parts.next();
-    }
-    parts
+    let most = if bytes.is_empty() { 0 } else { usize::MAX };
+    bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|byte| *byte == 0).take(most)
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

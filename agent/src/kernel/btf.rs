@@ -47,6 +47,14 @@ pub enum MemberError {
         /// The dotted path asked for.
         path: String,
     },
+    /// The description is too large or its offsets run over: no kernel's is.
+    #[error("`{structure}.{path}` cannot be looked up: the kernel's type information is damaged")]
+    Damaged {
+        /// The type.
+        structure: String,
+        /// The dotted path asked for.
+        path: String,
+    },
 }
 
 const KIND_INT: u32 = 1;
@@ -71,6 +79,13 @@ const KIND_ENUM64: u32 = 19;
 /// Deepest nesting of anonymous members and modifiers that is followed; real kernels stay below ten.
 const DEPTH: u32 = 32;
 
+/// Most members looked at for one question. `task_struct` has some three hundred, with those of its anonymous members;
+/// a type that contains itself would have no end.
+const STEPS: u32 = 100_000;
+
+/// Longest name of a type or function in bytes (`KSYM_NAME_LEN` is 512). Longer ones cannot be asked for.
+const NAME_BYTES: usize = 512;
+
 /// One type: where its description starts.
 #[derive(Clone, Copy)]
 struct Type {
@@ -81,11 +96,13 @@ struct Type {
 }
 
 impl Type {
+    // The kernel's format leaves bits 16 to 23, 29 and 30 unused and zero. They are read as part of the numbers beside
+    // them, so that a kernel that starts to use them is understood or refused, but not misread.
     fn kind(self) -> u32 {
-        self.info >> 24 & 0x1f
+        self.info >> 24 & 0x7f
     }
     fn len(self) -> usize {
-        (self.info & 0xffff) as usize
+        (self.info & 0x00ff_ffff) as usize
     }
     fn bit_fields(self) -> bool {
         self.info >> 31 == 1
@@ -100,6 +117,17 @@ pub struct Member {
     /// Size in bytes of the member's type; 0 where it has none (flexible arrays).
     pub size: u32,
 }
+
+/// A member as the description of its structure has it.
+#[derive(Clone, Copy)]
+struct Found {
+    bits: u32,
+    ty: u32,
+    bit_field: bool,
+}
+
+/// Why a search was given up.
+struct Endless;
 
 /// Parsed BTF.
 pub struct Btf {
@@ -118,7 +146,7 @@ impl Btf {
     /// When the bytes are not well-formed BTF of this machine's byte order.
     pub fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
         let word = |at: usize| read_u32(&data, at);
-        if data.len() < 24 || u16::from_ne_bytes([data[0], data[1]]) != 0xeb9f {
+        if data.get(..2) != Some(&0xeb9f_u16.to_ne_bytes()) {
             return Err(BtfError::Malformed { at: 0, what: "the magic number 0xeb9f" });
         }
         let header = word(4)? as usize;
@@ -145,7 +173,7 @@ impl Btf {
                 _ => return Err(BtfError::Malformed { at, what: "a known kind of type" }),
             };
             if ty.name != 0 && matches!(ty.kind(), KIND_STRUCT | KIND_FUNC) {
-                named.push(types.len() as u32);
+                named.push((types.len() as u32, ty.name));
             }
             types.push(ty);
             at += 12 + extra;
@@ -154,9 +182,8 @@ impl Btf {
             return Err(BtfError::Malformed { at, what: "the end of the types" });
         }
         let mut btf = Self { data, strings, types, by_name: HashMap::with_capacity(named.len()) };
-        for id in named {
-            if let Some(name) = btf.string(btf.types[id as usize].name) {
-                let hash = name_hash(name);
+        for (id, name) in named {
+            if let Some(hash) = btf.string(name).map(name_hash) {
                 btf.by_name.entry(hash).or_default().push(id);
             }
         }
@@ -182,8 +209,16 @@ impl Btf {
     }
 
     fn single_id(&self, name: &str, kind: u32) -> Option<u32> {
-        let mut ids = self.ids(name).filter(|id| self.types[*id as usize].kind() == kind);
+        let mut ids = self.ids(name).filter(|id| self.types.get(*id as usize).is_some_and(|ty| ty.kind() == kind));
         ids.next().filter(|_| ids.next().is_none())
+    }
+
+    /// Size in bytes of the structure `name`. `None` if there is none, or if several disagree.
+    #[must_use]
+    pub fn structure_size(&self, name: &str) -> Option<u32> {
+        let mut sizes = self.named(name).filter(|ty| ty.kind() == KIND_STRUCT).map(|ty| ty.size_or_type);
+        let first = sizes.next()?;
+        sizes.all(|size| size == first).then_some(first)
     }
 
     /// Finds a member by the dotted `path`, entering anonymous structures and unions on the way.
@@ -194,9 +229,10 @@ impl Btf {
     pub fn member(&self, structure: &str, path: &str) -> Result<Member, MemberError> {
         let mut found: Option<Member> = None;
         let mut exists = false;
+        let mut steps = STEPS;
         for ty in self.named(structure).filter(|ty| ty.kind() == KIND_STRUCT) {
             exists = true;
-            match (self.resolve(ty, path, structure)?, found) {
+            match (self.resolve(ty, path, structure, &mut steps)?, found) {
                 (None, _) => {}
                 (Some(member), None) => found = Some(member),
                 (Some(member), Some(first)) if member == first => {}
@@ -211,48 +247,58 @@ impl Btf {
         found.ok_or_else(|| MemberError::NoMember { structure: structure.into(), path: path.into() })
     }
 
-    fn resolve(&self, outer: Type, path: &str, structure: &str) -> Result<Option<Member>, MemberError> {
+    fn resolve(
+        &self,
+        outer: Type,
+        path: &str,
+        structure: &str,
+        steps: &mut u32,
+    ) -> Result<Option<Member>, MemberError> {
+        let damaged = || MemberError::Damaged { structure: structure.into(), path: path.into() };
         let (mut ty, mut offset) = (outer, 0u32);
-        let mut size = 0;
+        let mut last = 0;
         for (step, name) in path.split('.').enumerate() {
             if step > 0 {
-                match self.strip(size) {
+                match self.strip(last) {
                     Some(inner) if matches!(inner.kind(), KIND_STRUCT | KIND_UNION) => ty = inner,
                     _ => return Ok(None),
                 }
             }
-            let Some((bits, member)) = self.find(ty, name, DEPTH) else { return Ok(None) };
-            if bits % 8 != 0 {
+            let found = self.find(ty, name.as_bytes(), DEPTH, steps).map_err(|Endless| damaged())?;
+            let Some(found) = found else { return Ok(None) };
+            if found.bit_field || !found.bits.is_multiple_of(8) {
                 return Err(MemberError::BitField { structure: structure.into(), path: path.into() });
             }
-            offset += bits / 8;
-            size = member;
+            offset = offset.checked_add(found.bits / 8).ok_or_else(damaged)?;
+            last = found.ty;
         }
-        Ok(Some(Member { offset, size: self.size_of(size, DEPTH) }))
+        Ok(Some(Member { offset, size: self.size_of(last, DEPTH) }))
     }
 
-    /// Bit offset and type of the member `name` of `ty`, seen through anonymous members.
-    fn find(&self, ty: Type, name: &str, depth: u32) -> Option<(u32, u32)> {
+    /// The member `name` of `ty`, seen through anonymous members.
+    fn find(&self, ty: Type, name: &[u8], depth: u32, steps: &mut u32) -> Result<Option<Found>, Endless> {
         for index in 0..ty.len() {
+            *steps = steps.checked_sub(1).ok_or(Endless)?;
             let at = ty.at + 12 + 12 * index;
-            let (member_name, member_type, raw) = (
-                read_u32(&self.data, at).ok()?,
-                read_u32(&self.data, at + 4).ok()?,
-                read_u32(&self.data, at + 8).ok()?,
-            );
-            let (bits, is_bit_field) = if ty.bit_fields() { (raw & 0x00ff_ffff, raw >> 24 != 0) } else { (raw, false) };
-            if member_name != 0 && self.string(member_name) == Some(name.as_bytes()) {
-                // An odd number of bits tells the caller that this is no byte offset.
-                return Some((if is_bit_field { bits | 1 } else { bits }, member_type));
-            }
-            if member_name == 0 && depth > 0 {
-                let inner = self.strip(member_type).filter(|ty| matches!(ty.kind(), KIND_STRUCT | KIND_UNION));
-                if let Some((inner_bits, found)) = inner.and_then(|inner| self.find(inner, name, depth - 1)) {
-                    return Some((bits + inner_bits, found));
+            let (Ok(member_name), Ok(member_type), Ok(raw)) =
+                (read_u32(&self.data, at), read_u32(&self.data, at + 4), read_u32(&self.data, at + 8))
+            else {
+                return Ok(None);
+            };
+            let (bits, bit_field) = if ty.bit_fields() { (raw & 0x00ff_ffff, raw >> 24 != 0) } else { (raw, false) };
+            if member_name != 0 {
+                if self.is_named(member_name, name) {
+                    return Ok(Some(Found { bits, ty: member_type, bit_field }));
                 }
+                continue;
+            }
+            let inner = self.strip(member_type).filter(|ty| matches!(ty.kind(), KIND_STRUCT | KIND_UNION));
+            let Some(inner) = inner.filter(|_| depth > 0) else { continue };
+            if let Some(found) = self.find(inner, name, depth - 1, steps)? {
+                return Ok(Some(Found { bits: bits.checked_add(found.bits).ok_or(Endless)?, ..found }));
             }
         }
-        None
+        Ok(None)
     }
 
     /// The type behind typedefs and qualifiers.
@@ -283,19 +329,33 @@ impl Btf {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = Type> {
-        self.ids(name).map(|id| self.types[id as usize])
+        self.ids(name).filter_map(|id| self.types.get(id as usize).copied())
     }
 
     fn ids(&self, name: &str) -> impl Iterator<Item = u32> {
         let ids = self.by_name.get(&name_hash(name.as_bytes())).map_or(&[][..], Vec::as_slice);
-        ids.iter().copied().filter(move |id| self.string(self.types[*id as usize].name) == Some(name.as_bytes()))
+        ids.iter()
+            .copied()
+            .filter(move |id| self.types.get(*id as usize).is_some_and(|ty| self.is_named(ty.name, name.as_bytes())))
     }
 
+    /// Whether the string at `offset` is `name`. Looks no further than that: strings may overlap and be of any length.
+    fn is_named(&self, offset: u32, name: &[u8]) -> bool {
+        let tail = self.tail(offset);
+        tail.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// The string at `offset`, unless it is longer than [`NAME_BYTES`].
     fn string(&self, offset: u32) -> Option<&[u8]> {
-        let strings = &self.data[self.strings.0..self.strings.1];
-        let tail = strings.get(offset as usize..)?;
-        let end = tail.iter().position(|byte| *byte == 0)?;
-        Some(&tail[..end])
+        let tail = self.tail(offset);
+        let end = tail.iter().take(NAME_BYTES + 1).position(|byte| *byte == 0)?;
+        tail.get(..end)
+    }
+
+    /// The strings from `offset` on.
+    fn tail(&self, offset: u32) -> &[u8] {
+        let strings = self.data.get(self.strings.0..self.strings.1).unwrap_or_default();
+        strings.get(offset as usize..).unwrap_or_default()
     }
 }
 
@@ -306,8 +366,16 @@ fn name_hash(name: &[u8]) -> u64 {
 }
 
 fn read_u32(data: &[u8], at: usize) -> Result<u32, BtfError> {
-    data.get(at..at + 4)
+    at.checked_add(4)
+        .and_then(|end| data.get(at..end))
         .and_then(|bytes| bytes.try_into().ok())
         .map(u32::from_ne_bytes)
         .ok_or(BtfError::Malformed { at, what: "four more bytes" })
 }
+
+#[cfg(test)]
+pub(crate) mod build;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -2,8 +2,10 @@
 
 use std::{fs, io, path::Path};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 use tokenhound_common::record::FileId;
+
+use crate::kernel::generation;
 
 /// Devices of mounted file systems in the kernel's own encoding, by mount id.
 ///
@@ -35,8 +37,8 @@ impl Mounts {
         Self { devices: devices.collect() }
     }
 
-    /// Identity of what `path` names; the last component is not followed if it is a link. The generation is 0: it is
-    /// not known here.
+    /// Identity of what `path` names, with its generation where the file system tells it; the last component is not
+    /// followed if it is a link.
     ///
     /// # Errors
     ///
@@ -49,7 +51,13 @@ impl Mounts {
             .get(&found.stx_mnt_id)
             .copied()
             .unwrap_or_else(|| encode(found.stx_dev_major, found.stx_dev_minor));
-        Ok(FileId { inode: found.stx_ino, device, generation: 0 })
+        // Only what can hold content is opened to ask; a pipe or device must not notice us.
+        let kind = FileType::from_raw_mode(found.stx_mode.into());
+        let generation = match kind {
+            FileType::RegularFile | FileType::Directory => generation::of(path).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(FileId { inode: found.stx_ino, device, generation })
     }
 }
 

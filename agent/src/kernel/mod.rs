@@ -3,4 +3,5 @@
 pub mod btf;
 pub mod facts;
 pub mod file_id;
+pub mod generation;
 pub mod offsets;

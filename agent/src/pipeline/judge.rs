@@ -6,7 +6,8 @@ use crate::{
     catalogue::{
         Catalogue,
         expect::{self, WhyNot},
-        model::{Scope, Store},
+        homes::Homes,
+        model::{Holds, Scope, Store},
     },
     detect::{
         access::Access,
@@ -16,14 +17,21 @@ use crate::{
     policy::Policy,
 };
 
-/// One judgement for each of the stores with these ids.
+/// One judgement for each of the stores with these ids, of which `path` is a file.
 #[must_use]
-pub fn judge(catalogue: &Catalogue, stores: &[String], reader: &Process, home: Option<&Path>) -> Vec<Judgement> {
+pub fn judge(
+    catalogue: &Catalogue,
+    stores: &[String],
+    path: &Path,
+    homes: &Homes,
+    reader: &Process,
+    home: Option<&Path>,
+) -> Vec<Judgement> {
     stores
         .iter()
         .filter_map(|id| catalogue.store(id))
         .map(|store| Judgement {
-            store: facts(store),
+            store: StoreFacts { perhaps: catalogue.holds(store, path, homes) == Holds::Perhaps, ..facts(store) },
             expectation: expectation(expect::expectation(store, reader, home, catalogue.interpreters())),
         })
         .collect()
@@ -65,6 +73,7 @@ fn facts(store: &Store) -> StoreFacts {
         revoke: store.revoke.clone(),
         logout: store.logout.clone(),
         broad: store.reader_scope == Scope::Broad,
+        perhaps: false,
         paths: store.paths.iter().map(|path| path.text().to_owned()).collect(),
     }
 }

@@ -313,7 +313,10 @@ impl Pipeline {
         let name = reader.name().to_owned();
         let home = self.processes.home(reader);
         let judgements = match &target {
-            Target::Store { stores, .. } => judge::judge(&self.catalogue, stores, reader, home.as_deref()),
+            Target::Store { stores, path, known_as, .. } => {
+                let path = known_as.as_ref().unwrap_or(path);
+                judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
+            }
             Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
         };
         let access = Access {
@@ -422,6 +425,7 @@ impl Pipeline {
             Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
         }
         self.lost_records("malformed", self.malformed, true);
+        self.lost_records("program_busy", self.sensor.misses(), true);
         events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
         self.evictions();
         Ok(())

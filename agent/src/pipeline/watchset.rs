@@ -5,7 +5,7 @@
 //! own walks the homes and listens to the directories of stores, so that no walk ever holds up the rings.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -36,6 +36,15 @@ use crate::{
 /// How often everything is looked for again: what inotify cannot tell (more directories than it may watch, network file
 /// systems, files that appear deep in a tree) is found then.
 const RESCAN: Duration = Duration::from_secs(60);
+
+/// One look in so many also searches whole homes for files that can be anywhere (`*.kdbx`): by far the dearest part.
+const SEARCH_EVERY: u32 = 60;
+
+/// How long the thread waits for changes before it looks whether it has been given work.
+const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Most files remembered whose name is gone: a store that was moved away is still the same store.
+const MAX_GONE: usize = 4096;
 
 /// Most directories listened to. The kernel's own limit (`fs.inotify.max_user_watches`) may be lower.
 const MAX_DIRECTORIES: usize = 8192;
@@ -91,6 +100,8 @@ impl Watchset {
             overrides: EnvOverrides::new(),
             inotify,
             directories: HashMap::new(),
+            seen: HashMap::new(),
+            gone: VecDeque::new(),
             commands: receive,
             messages: send,
         };
@@ -166,6 +177,8 @@ struct Looker {
     overrides: EnvOverrides,
     inotify: rustix::fd::OwnedFd,
     directories: HashMap<i32, PathBuf>,
+    seen: HashMap<FileKey, (FileWatch, PathBuf)>,
+    gone: VecDeque<(FileKey, FileWatch, PathBuf)>,
     commands: mpsc::Receiver<Command>,
     messages: mpsc::SyncSender<Message>,
 }
@@ -174,12 +187,16 @@ impl Looker {
     /// Works until nobody listens any more.
     fn run(&mut self) {
         let mut next = Instant::now();
+        let mut looks = 0u32;
         loop {
             if Instant::now() >= next {
-                if self.look_everywhere().is_err() {
+                // The first look is waited for and does not search; the second one does.
+                let search = looks % SEARCH_EVERY == 1;
+                if self.look_everywhere(search).is_err() {
                     return;
                 }
-                next = Instant::now() + RESCAN;
+                next = if looks == 0 { Instant::now() } else { Instant::now() + RESCAN };
+                looks += 1;
             }
             match self.take_commands() {
                 Ok(true) => next = Instant::now(),
@@ -209,27 +226,52 @@ impl Looker {
         }
     }
 
-    fn look_everywhere(&mut self) -> Result<(), Gone> {
+    fn look_everywhere(&mut self, search: bool) -> Result<(), Gone> {
         let mounts = Mounts::read().unwrap_or_default();
-        let scanned = self.catalogue.scan(&self.plan, &self.homes, &self.overrides, scan::Limits::default());
+        let limits = scan::Limits { search, ..scan::Limits::default() };
+        let scanned = self.catalogue.scan(&self.plan, &self.homes, &self.overrides, limits);
         if scanned.cut > 0 {
             tracing::warn!(
                 cut = scanned.cut,
                 "more files than the search for stores may look at; some are watched by name only"
             );
         }
-        let (mut files, mut names) = (HashMap::new(), Vec::new());
+        let mut files = HashMap::new();
+        let mut seen = HashMap::new();
         for target in scanned.targets {
             let Ok(id) = mounts.identify(&target.path) else { continue };
             let directory = target.kind == TargetKind::Entries;
-            let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: 0, flags: 0 });
+            let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: id.generation, flags: 0 });
             watch.flags |= if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
             self.listen_to(if directory { Some(&target.path) } else { target.path.parent() });
             if !directory {
-                names.push((FileKey::of(id), target.known_as));
+                seen.insert(FileKey::of(id), (*watch, target.known_as));
             }
         }
+        self.remember_gone(&seen, &mut files);
+        let names = self.gone.iter().map(|(key, _, path)| (*key, path.clone()));
+        let names = names.chain(seen.iter().map(|(key, (_, path))| (*key, path.clone()))).collect();
+        self.seen = seen;
         self.messages.send(Message { update: Update::All(files), names, all: true }).map_err(|_| Gone)
+    }
+
+    /// Files that were there the last time and are no longer found under their names stay watched by id. If they were
+    /// deleted that costs nothing: their generation does not come back.
+    fn remember_gone(
+        &mut self,
+        seen: &HashMap<FileKey, (FileWatch, PathBuf)>,
+        files: &mut HashMap<FileKey, FileWatch>,
+    ) {
+        self.gone.retain(|(key, ..)| !files.contains_key(key));
+        for (key, (watch, path)) in std::mem::take(&mut self.seen) {
+            if !seen.contains_key(&key) && !files.contains_key(&key) {
+                self.gone.push_back((key, watch, path));
+            }
+        }
+        while self.gone.len() > MAX_GONE {
+            self.gone.pop_front();
+        }
+        files.extend(self.gone.iter().map(|(key, watch, _)| (*key, *watch)));
     }
 
     fn listen_to(&mut self, directory: Option<&Path>) {
@@ -249,8 +291,7 @@ impl Looker {
     /// Waits for changes, and reports files that are stores.
     fn listen(&mut self) -> Result<(), Gone> {
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
-        let wait = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        if !matches!(poll(&mut fds, Some(&wait)), Ok(ready) if ready > 0) {
+        if !matches!(poll(&mut fds, Some(&IDLE)), Ok(ready) if ready > 0) {
             return Ok(());
         }
         let mut buffer = [std::mem::MaybeUninit::uninit(); 16 * 1024];
@@ -271,6 +312,8 @@ impl Looker {
                 continue;
             }
             let Ok(id) = mounts.identify(&path) else { continue };
+            let watch = FileWatch { generation: id.generation, flags: FileWatch::ITSELF };
+            self.seen.insert(FileKey::of(id), (watch, path.clone()));
             let names = vec![(FileKey::of(id), path)];
             let update = Update::One(id, FileWatch::ITSELF);
             self.messages.send(Message { update, names, all: false }).map_err(|_| Gone)?;

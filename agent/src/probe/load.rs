@@ -1,6 +1,9 @@
 //! From the plan to attached programs.
 
-use std::process;
+use std::{
+    os::fd::{AsFd, AsRawFd},
+    process,
+};
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
@@ -187,6 +190,19 @@ impl Sensor {
             }
         }
         Ok(lost)
+    }
+
+    /// Times that the kernel did not start a program because it was running on that CPU already (a preempted
+    /// `file_open`): each may be an open not seen. Linux 5.12 and later count it.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        let of = |program: &aya::programs::Program| {
+            let fd = program.fd().ok()?.as_fd().as_raw_fd();
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            let (_, count) = info.lines().find_map(|line| line.split_once("recursion_misses:"))?;
+            count.trim().parse::<u64>().ok()
+        };
+        self.ebpf.programs().filter_map(|(_, program)| of(program)).sum()
     }
 
     /// Passes on what the programs themselves had to say.

@@ -45,7 +45,7 @@ pub(super) fn run(place: &Place, series: &str, rounds: u32) -> anyhow::Result<()
 fn steps(rounds: u32) -> Vec<Step> {
     let mut steps = vec![Step { name: "quiet".to_owned(), command: format!("sleep {QUIET_S}") }];
     let agent = format!(
-        "tokenhound run --listen 127.0.0.1:{PORT} --state-dir /tmp/state --findings /tmp/findings >/tmp/log 2>&1 & pid=$!; \
+        "tokenhound run --listen 127.0.0.1:{PORT} --findings /tmp/findings >/tmp/log 2>&1 & pid=$!; \
          tries=0; until /busybox/busybox wget -q -O /dev/null http://127.0.0.1:{PORT}/readyz; do \
          tries=$((tries+1)); if [ $tries -gt 100 ] || ! kill -0 $pid; then tail -n 3 /tmp/log; exit 1; fi; sleep 0.2; done; \
          {MEASURE}; kill $pid; wait $pid"

@@ -126,16 +126,19 @@ fn remove(file: &Path) -> std::io::Result<()> {
 
 fn agent(scene: &Scene) -> anyhow::Result<Running> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let state = scene.scratch.join("state");
-    fs::create_dir_all(&state)?;
     let mut command = Command::new(&scene.agent);
-    command.args(["run", "--listen", &format!("127.0.0.1:{port}")]).arg("--state-dir").arg(&state);
-    command.arg("--findings").arg(scene.scratch.join("findings.jsonl"));
+    command
+        .args(["run", "--listen", &format!("127.0.0.1:{port}")])
+        .arg("--findings")
+        .arg(scene.scratch.join("findings.jsonl"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(scene.scratch.join("agent.log"))?);
     let mut process = Background::start(&mut command)?;
     process.wait_until(READY_LIMIT, || is_ready(port)).with_context(|| {
         let log = fs::read_to_string(scene.scratch.join("agent.log")).unwrap_or_default();
-        format!("the agent's last words: {}", log.lines().last().unwrap_or("none"))
+        format!(
+            "the agent said: {}",
+            log.lines().filter(|line| !line.is_empty()).take(3).collect::<Vec<_>>().join(" / ")
+        )
     })?;
     Ok(Running { _process: Some(process), _undo: Vec::new() })
 }

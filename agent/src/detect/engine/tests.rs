@@ -408,3 +408,19 @@ fn a_silent_probe_is_reported() {
     assert!(engine.degraded(&probe, KernelTime(2), SystemTime::UNIX_EPOCH).is_none());
     assert_eq!(finding.reader().map(|process| process.key), None::<ProcessKey>);
 }
+
+#[test]
+fn a_file_that_seldom_holds_a_secret_is_told_but_does_not_alarm_and_makes_no_sweep() {
+    let perhaps = |id: &str| StoreFacts { perhaps: true, ..store(id, id, 1) };
+    let mut engine = engine();
+    for (second, id) in [(0.0, "npm"), (1.0, "pip"), (2.0, "git-config")] {
+        let access = read_at(second, under_shell(cat(4242)), &format!("/srv/project/.{id}"));
+        let outcome = engine.access(&access, &[unexpected(perhaps(id))]);
+        let severities: Vec<_> = outcome.findings.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Severity::Informational], "{id}");
+    }
+    // The same file as a store that is there to hold a secret counts in full.
+    let access = read_at(3.0, under_shell(cat(4243)), "/home/ann/.npmrc");
+    let outcome = engine.access(&access, &[unexpected(perhaps("npm")), unexpected(store("yarn", "npm", 1))]);
+    assert_eq!(outcome.findings.first().map(|finding| finding.severity), Some(Severity::High));
+}

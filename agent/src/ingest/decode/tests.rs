@@ -1,0 +1,424 @@
+use tokenhound_common::{
+    limits::{ARGS_BYTES, ENV_BYTES, PATH_BYTES},
+    record::{FileFacts, FileId},
+};
+use zerocopy::{Immutable, IntoBytes};
+
+use super::*;
+use crate::{ingest::redact::REDACTED, kernel::btf::build::Random};
+
+const PARENT: ProcessKey = ProcessKey::new(1_000, 10);
+const CHILD: ProcessKey = ProcessKey::new(2_000, 20);
+
+fn header(kind: Kind, flags: u16) -> Header {
+    Header { kind: kind.0, flags, cpu: 3, sequence: 7, time_ns: 5_000 }
+}
+
+fn raw_task() -> record::Task {
+    let mut comm = [0; 16];
+    comm[..3].copy_from_slice(b"aws");
+    record::Task {
+        key: CHILD,
+        parent: PARENT,
+        tid: 21,
+        uid: 1000,
+        euid: 1001,
+        gid: 1002,
+        login_uid: 1003,
+        audit_session: 4,
+        session: 9,
+        tty: 136 << 20 | 5,
+        mount_namespace: 11,
+        pid_namespace: 12,
+        cgroup: 13,
+        executable: facts().id,
+        comm,
+    }
+}
+
+fn facts() -> FileFacts {
+    FileFacts {
+        id: FileId { inode: 100, device: 8 << 20 | 1, generation: 6 },
+        size: 42,
+        uid: 0,
+        links: 1,
+        mode: 0o100_755,
+        reserved: 0,
+    }
+}
+
+fn wanted_task() -> Task {
+    Task {
+        key: CHILD,
+        parent: PARENT,
+        tid: 21,
+        uid: 1000,
+        euid: 1001,
+        gid: 1002,
+        login_uid: Some(1003),
+        audit_session: Some(4),
+        session: 9,
+        tty: Some((136, 5)),
+        mount_namespace: 11,
+        pid_namespace: 12,
+        cgroup: 13,
+        executable: facts().id,
+        comm: "aws".into(),
+    }
+}
+
+/// A record: its head, then its sections.
+fn record_of<T: IntoBytes + Immutable>(head: &T, sections: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = head.as_bytes().to_vec();
+    bytes.extend(sections.concat());
+    bytes
+}
+
+/// Sections of an exec record.
+#[derive(Clone, Copy, Default)]
+struct Parts<'a> {
+    flags: u16,
+    path: &'a [u8],
+    cwd: &'a [u8],
+    script: &'a [u8],
+    args: &'a [u8],
+    env: &'a [u8],
+}
+
+fn exec_bytes(parts: &Parts<'_>) -> Vec<u8> {
+    let head = record::Exec {
+        header: header(Kind::EXEC, parts.flags),
+        task: raw_task(),
+        executable: facts(),
+        path_len: parts.path.len() as u16,
+        cwd_len: parts.cwd.len() as u16,
+        script_len: parts.script.len() as u16,
+        args_len: parts.args.len() as u16,
+        env_len: parts.env.len() as u16,
+        reserved: [0; 3],
+    };
+    record_of(&head, &[parts.path, parts.cwd, parts.script, parts.args, parts.env])
+}
+
+fn open_head(object: record::Object) -> record::Open {
+    record::Open {
+        header: header(Kind::OPEN, 0),
+        task: raw_task(),
+        file: facts(),
+        target: PARENT,
+        open_flags: 0,
+        open_mode: FMODE_READ,
+        object: object.0,
+        matched: record::Open::MATCH_NAME,
+        path_len: 0,
+        reserved: 0,
+    }
+}
+
+fn open_bytes(mut head: record::Open, path: &[u8]) -> Vec<u8> {
+    head.path_len = path.len() as u16;
+    record_of(&head, &[path])
+}
+
+fn decoder(keep: &[&str]) -> Decoder {
+    Decoder::new(keep.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn exec(parts: &Parts<'_>, keep: &[&str]) -> Exec {
+    match decoder(keep).decode(&exec_bytes(parts)).unwrap().observation {
+        Observation::Exec(exec) => *exec,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn opened(bytes: &[u8]) -> Open {
+    match decoder(&[]).decode(bytes).unwrap().observation {
+        Observation::Open(open) => *open,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn whole_exec() -> Vec<u8> {
+    exec_bytes(&Parts {
+        flags: record::Exec::SCRIPT,
+        path: b"python3\0bin\0usr\0",
+        cwd: b"me\0home\0",
+        script: b"./aws\0",
+        args: b"python3\0./aws\0s3\0",
+        env: b"HOME=/home/me\0AWS_CONFIG_FILE=/tmp/c\0",
+    })
+}
+
+#[test]
+fn decodes_every_kind() {
+    let time = KernelTime(5_000);
+    let path = |path: &str| KernelPath { path: path.into(), truncated: false };
+    let fork = record::Fork { header: header(Kind::FORK, 0), parent: PARENT, child: CHILD };
+    let exit = record::Exit { header: header(Kind::EXIT, 0), process: CHILD };
+    let wanted_exec = Exec {
+        time,
+        task: wanted_task(),
+        executable: facts(),
+        path: path("/usr/bin/python3"),
+        cwd: path("/home/me"),
+        script: Some("./aws".into()),
+        args: ["python3", "./aws", "s3"].map(str::to_owned).to_vec(),
+        args_truncated: false,
+        environment: vec![("AWS_CONFIG_FILE".into(), "/tmp/c".into())],
+        environment_truncated: false,
+    };
+    let wanted_open = |object| {
+        Observation::Open(Box::new(Open {
+            time,
+            task: wanted_task(),
+            object,
+            file: facts(),
+            path: path("/home/me/.aws/credentials"),
+            unlinked: false,
+            mode: OpenMode { read: true, write: false, truncate: false },
+            canary: false,
+        }))
+    };
+    let open = |object| open_bytes(open_head(object), b"credentials\0.aws\0me\0home\0");
+    for (bytes, wanted) in [
+        (record_of(&fork, &[]), Observation::Fork(Fork { time, parent: PARENT, child: CHILD })),
+        (record_of(&exit, &[]), Observation::Exit(Exit { time, process: CHILD })),
+        (whole_exec(), Observation::Exec(Box::new(wanted_exec))),
+        (open(record::Object::FILE), wanted_open(Object::File)),
+        (open(record::Object::PROC_ENVIRON), wanted_open(Object::ProcEnviron(PARENT))),
+        (open(record::Object::PROC_MEM), wanted_open(Object::ProcMem(PARENT))),
+    ] {
+        let decoded = decoder(&["AWS_CONFIG_FILE"]).decode(&bytes).unwrap();
+        assert_eq!(decoded.observation, wanted);
+        assert_eq!((decoded.header.cpu, decoded.header.sequence, decoded.header.time_ns), (3, 7, 5_000));
+    }
+}
+
+#[test]
+fn a_record_cut_anywhere_is_an_error() {
+    let fork = record::Fork { header: header(Kind::FORK, 0), parent: PARENT, child: CHILD };
+    let exit = record::Exit { header: header(Kind::EXIT, 0), process: CHILD };
+    for (kind, bytes) in [
+        (Kind::FORK, record_of(&fork, &[])),
+        (Kind::EXIT, record_of(&exit, &[])),
+        (Kind::EXEC, whole_exec()),
+        (Kind::OPEN, open_bytes(open_head(record::Object::FILE), b"credentials\0.aws\0")),
+    ] {
+        for len in 0..bytes.len() {
+            let kind = if len < size_of::<Header>() { 0 } else { kind.0 };
+            let error = decoder(&[]).decode(&bytes[..len]).unwrap_err();
+            assert_eq!(error, DecodeError::Short { kind, len });
+        }
+        // What stands behind the record belongs to nobody.
+        let longer = [bytes, vec![0xff; 9]].concat();
+        assert!(decoder(&[]).decode(&longer).is_ok(), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_it_does_not_know_is_an_error() {
+    for kind in [0, 5, 255, u16::MAX] {
+        let bytes = record_of(&Header { kind, ..Header::default() }, &[&[0; 512]]);
+        assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Kind(kind));
+    }
+    for object in [0, 4, u16::MAX] {
+        let bytes = open_bytes(open_head(record::Object(object)), b"x\0");
+        assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Object(object));
+    }
+}
+
+#[test]
+fn joins_paths_leaf_first() {
+    let deep = b"d\0".repeat(PATH_BYTES / 2);
+    let deep_path = "/d".repeat(PATH_BYTES / 2);
+    for (components, truncated, wanted) in [
+        (&b""[..], false, "/"),
+        (b"", true, ""),
+        (b"\0", false, "/"),
+        (b"etc\0", false, "/etc"),
+        (b"shadow\0etc\0", false, "/etc/shadow"),
+        // Cut at the root: what is left hangs below something unknown.
+        (b"credentials\0.aws\0", true, ".aws/credentials"),
+        // Without the last NUL.
+        (b"shadow\0etc", false, "/etc/shadow"),
+        // A file handle opened with a cold cache hangs under a root of its own.
+        (b"credentials\0/\0", false, "/credentials"),
+        (b"/\0", false, "/"),
+        // A memfd is called by its maker; it must not pose as another file.
+        (b"memfd:/../usr/bin/aws\0", false, "/memfd:\u{fffd}..\u{fffd}usr\u{fffd}bin\u{fffd}aws"),
+        (b"/usr/bin/aws\0tmp\0", false, "/tmp/\u{fffd}usr\u{fffd}bin\u{fffd}aws"),
+        (b" \0new\nline\0", false, "/new\nline/ "),
+        (&deep, false, &deep_path),
+    ] {
+        let flags = if truncated { record::Exec::PATH_TRUNCATED | record::Exec::CWD_TRUNCATED } else { 0 };
+        let found = exec(&Parts { flags, path: components, cwd: components, ..Parts::default() }, &[]);
+        assert_eq!(found.path, KernelPath { path: wanted.into(), truncated });
+        assert_eq!(found.cwd, found.path);
+
+        let mut head = open_head(record::Object::FILE);
+        head.header.flags = if truncated { record::Open::PATH_TRUNCATED } else { 0 };
+        assert_eq!(opened(&open_bytes(head, components)).path, found.path);
+    }
+    // File names are bytes.
+    let found = exec(&Parts { path: b"\xff\xfe\0", ..Parts::default() }, &[]);
+    assert_eq!(found.path.path.as_os_str().as_bytes(), b"/\xff\xfe");
+}
+
+#[test]
+fn each_flag_of_an_exec_says_one_thing() {
+    let parts = |flags| Parts { flags, script: b"./run\0", args: b"sh\0./run\0", env: b"A=1\0", ..Parts::default() };
+    let says = |flags| {
+        let exec = exec(&parts(flags), &["A"]);
+        [
+            exec.path.truncated,
+            exec.cwd.truncated,
+            exec.args_truncated,
+            exec.environment_truncated,
+            exec.script.is_some(),
+        ]
+    };
+    for (flags, wanted) in [
+        (0, [false; 5]),
+        (record::Exec::PATH_TRUNCATED, [true, false, false, false, false]),
+        (record::Exec::CWD_TRUNCATED, [false, true, false, false, false]),
+        (record::Exec::ARGS_TRUNCATED, [false, false, true, false, false]),
+        (record::Exec::ARGS_UNREADABLE, [false, false, true, false, false]),
+        (record::Exec::ENV_TRUNCATED, [false, false, false, true, false]),
+        (record::Exec::SCRIPT, [false, false, false, false, true]),
+        // The name of another file is worse than none.
+        (record::Exec::SCRIPT | record::Exec::SCRIPT_TRUNCATED, [false; 5]),
+        (1 << 15, [false; 5]),
+    ] {
+        assert_eq!(says(flags), wanted, "{flags:#x}");
+    }
+}
+
+#[test]
+fn only_kept_variables_pass_and_none_that_was_cut() {
+    let long = [b"KEPT=".as_slice(), &b"x".repeat(ENV_BYTES - 5)].concat();
+    for (env, truncated, wanted) in [
+        (&b""[..], false, vec![]),
+        (b"KEPT=/a\0OTHER=/b\0", false, vec![("KEPT", "/a")]),
+        (b"OTHER=KEPT=/b\0", false, vec![]),
+        (b"kept=/a\0KEPT_TOO=/a\0XKEPT=/a\0", false, vec![]),
+        (b"KEPT=\0KEPT=/a=b\0", false, vec![("KEPT", ""), ("KEPT", "/a=b")]),
+        (b"KEPT\0=KEPT\0\0", false, vec![]),
+        (b"\xff=1\0KEPT=/a\0", false, vec![("KEPT", "/a")]),
+        // A process can leave its last entry open itself.
+        (b"A=1\0KEPT=/a", false, vec![("KEPT", "/a")]),
+        (b"A=1\0KEPT=/a", true, vec![]),
+        (b"KEPT=/a\0KEPT=/ab", true, vec![("KEPT", "/a")]),
+        (b"KEPT=/a\0", true, vec![("KEPT", "/a")]),
+        (&long, true, vec![]),
+    ] {
+        let flags = if truncated { record::Exec::ENV_TRUNCATED } else { 0 };
+        let found = exec(&Parts { flags, env, ..Parts::default() }, &["KEPT"]).environment;
+        let wanted: Vec<_> = wanted.into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value))).collect();
+        assert_eq!(found, wanted, "{}", String::from_utf8_lossy(env));
+    }
+    assert!(exec(&Parts { env: b"KEPT=/a\0", ..Parts::default() }, &[]).environment.is_empty());
+}
+
+#[test]
+fn arguments_leave_without_secrets() {
+    const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let line = |args: &[u8], flags| exec(&Parts { flags, args, ..Parts::default() }, &[]).args;
+    for (args, wanted) in [
+        ("", vec![]),
+        ("ls\0-l\0", vec!["ls", "-l"]),
+        ("a\0\0b\0", vec!["a", "", "b"]),
+        ("\0", vec![""]),
+        ("a\0\0", vec!["a", ""]),
+    ] {
+        assert_eq!(line(args.as_bytes(), 0), wanted, "{args:?}");
+    }
+    let found = line(format!("gh\0auth\0{TOKEN}\0--password\0hunter2\0").as_bytes(), 0);
+    assert_eq!(found, ["gh", "auth", REDACTED, "--password", REDACTED]);
+    // Cut in the middle, it has no shape to be told by; cut between two arguments, nothing of the last one is missing.
+    let cut = &TOKEN[..20];
+    let found = line(format!("gh\0login\0{cut}").as_bytes(), record::Exec::ARGS_TRUNCATED);
+    assert!(!found.concat().contains(&cut[4..8]), "{found:?}");
+    assert_eq!(line(b"gh\0auth\0login\0", record::Exec::ARGS_TRUNCATED), ["gh", "auth", "login"]);
+    let long = "x".repeat(ARGS_BYTES);
+    assert!(!line(long.as_bytes(), record::Exec::ARGS_TRUNCATED).concat().contains("xxxx"));
+    assert_eq!(line(b"\xff\0", 0), ["\u{fffd}"]);
+}
+
+#[test]
+fn what_is_unset_is_none() {
+    let mut head = open_head(record::Object::FILE);
+    head.task = record::Task {
+        login_uid: u32::MAX,
+        audit_session: u32::MAX,
+        tty: 0,
+        parent: ProcessKey::new(9, 0),
+        comm: *b"sixteen bytes ok",
+        ..raw_task()
+    };
+    let task = opened(&open_bytes(head, b"x\0")).task;
+    assert_eq!((task.login_uid, task.audit_session, task.tty), (None, None, None));
+    assert_eq!(task.parent, ProcessKey::default());
+    assert_eq!(task.comm, "sixteen bytes ok");
+    head.task.comm = [0xff; 16];
+    assert_eq!(opened(&open_bytes(head, b"x\0")).task.comm, "\u{fffd}".repeat(16));
+}
+
+#[test]
+fn how_a_file_was_opened() {
+    let truncate = libc::O_TRUNC as u32;
+    for (mode, flags, record_flags, matched, wanted) in [
+        (0, 0, 0, 0, (false, false, false, false, false)),
+        (FMODE_READ, 0, 0, 0, (true, false, false, false, false)),
+        (FMODE_WRITE, truncate, 0, 0, (false, true, true, false, false)),
+        (FMODE_READ | FMODE_WRITE, 0, 0, 0, (true, true, false, false, false)),
+        (FMODE_READ, 0, record::Open::UNLINKED, 0, (true, false, false, true, false)),
+        (FMODE_READ, 0, 0, record::Open::MATCH_CANARY, (true, false, false, false, true)),
+        (!(FMODE_READ | FMODE_WRITE), !truncate, 0, !record::Open::MATCH_CANARY, (false, false, false, false, false)),
+    ] {
+        let mut head = open_head(record::Object::FILE);
+        (head.open_mode, head.open_flags, head.header.flags, head.matched) = (mode, flags, record_flags, matched);
+        let open = opened(&open_bytes(head, b"x\0"));
+        let found = (open.mode.read, open.mode.write, open.mode.truncate, open.unlinked, open.canary);
+        assert_eq!(found, wanted, "{mode:#x} {flags:#x}");
+    }
+}
+
+#[test]
+fn any_bytes_are_decoded_or_refused() {
+    let mut random = Random(3);
+    let decoder = decoder(&["A"]);
+    let heads = size_of::<record::Exec>();
+    let (mut read, mut refused) = (0u32, 0u32);
+    for _ in 0..100_000 {
+        let len = random.below(600);
+        let mut bytes: Vec<u8> =
+            std::iter::repeat_with(|| random.next().to_ne_bytes()).take(len / 8).flatten().collect();
+        // Mostly a known kind, and lengths that can fit: pure noise would not get past the head.
+        if random.below(8) > 0 && bytes.len() >= 2 {
+            bytes[..2].copy_from_slice(&(1 + random.below(4) as u16).to_ne_bytes());
+        }
+        if random.below(4) > 0 && bytes.len() >= heads {
+            for len in bytes[std::mem::offset_of!(record::Exec, path_len)..heads].chunks_exact_mut(2) {
+                len.copy_from_slice(&(random.below(80) as u16).to_ne_bytes());
+            }
+            if bytes.len() >= size_of::<record::Open>() {
+                let at = std::mem::offset_of!(record::Open, object);
+                bytes[at..at + 8].copy_from_slice(&[
+                    random.below(5) as u8,
+                    0,
+                    0xff,
+                    0xff,
+                    random.below(80) as u8,
+                    0,
+                    0,
+                    0,
+                ]);
+            }
+        }
+        match decoder.decode(&bytes) {
+            Ok(_) => read += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(read > 10_000 && refused > 10_000, "{read} read, {refused} refused");
+}
