@@ -2,7 +2,7 @@
 
 use tokenhound_common::loss::Reason;
 
-use super::{Pipeline, PipelineError, now};
+use super::{Pipeline, now};
 use crate::{
     detect::{engine::Outcome, sensor_degraded::Degradation},
     ingest::sequence::Ring,
@@ -11,7 +11,7 @@ use crate::{
 
 impl Pipeline {
     /// Looks at what was lost since the last time and reports it.
-    pub(super) fn health(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn health(&mut self) {
         self.clock.resample();
         self.sensor.flush_log();
         match self.sensor.lost() {
@@ -29,6 +29,7 @@ impl Pipeline {
             }
             Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
         }
+        self.lost_records("watch_keys", self.unwatched, true);
         self.lost_records("malformed", self.malformed, true);
         self.lost_records("program_busy", self.sensor.misses(), true);
         let late = self.reorder.late();
@@ -36,7 +37,6 @@ impl Pipeline {
         self.late = late;
         events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
         self.evictions();
-        Ok(())
     }
 
     fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) {

@@ -137,6 +137,7 @@ pub struct Pipeline {
     lost: HashMap<&'static str, u64>,
     evicted: HashMap<&'static str, u64>,
     malformed: u64,
+    unwatched: u64,
     late: u64,
     /// Our own thread-group id: what we open ourselves is not an access.
     own: u32,
@@ -182,6 +183,7 @@ impl Pipeline {
             lost: HashMap::new(),
             evicted: HashMap::new(),
             malformed: 0,
+            unwatched: 0,
             late: 0,
             newest: KernelTime(0),
             sensor,
@@ -189,7 +191,7 @@ impl Pipeline {
         };
         pipeline.report_probes();
         // The first scan is waited for: a store that exists is watched by its id from the start.
-        pipeline.apply_watchset(true)?;
+        pipeline.apply_watchset(true);
         for (ring, bytes) in std::mem::take(&mut pipeline.sensor.early) {
             pipeline.take(ring, &bytes);
         }
@@ -218,35 +220,35 @@ impl Pipeline {
             let timeout = if self.reorder.is_empty() { HEALTH_INTERVAL } else { REORDER_WINDOW };
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
             let stop = readable(wake).map_err(PipelineError::Poll)?;
-            self.turn()?;
+            self.turn();
             if stop {
-                return self.finish();
+                self.finish();
+                return Ok(());
             }
         }
     }
 
     /// Takes in everything that the kernel had reported before this call.
-    fn finish(&mut self) -> Result<(), PipelineError> {
+    fn finish(&mut self) {
         let until = now();
         while self.newest < until && self.drain() > 0 {}
         while let Some(observation) = self.reorder.pop(KernelTime(u64::MAX)) {
-            self.observe(&observation)?;
+            self.observe(&observation);
         }
-        self.health()
+        self.health();
     }
 
-    fn turn(&mut self) -> Result<(), PipelineError> {
+    fn turn(&mut self) {
         self.drain();
-        self.apply_watchset(false)?;
+        self.apply_watchset(false);
         let now = now();
         while let Some(observation) = self.reorder.pop(now) {
-            self.observe(&observation)?;
+            self.observe(&observation);
         }
         if now >= self.next_health {
             self.next_health = KernelTime(now.0 + HEALTH_INTERVAL.as_nanos() as u64);
-            self.health()?;
+            self.health();
         }
-        Ok(())
     }
 
     fn drain(&mut self) -> usize {
@@ -278,40 +280,50 @@ impl Pipeline {
         }
     }
 
-    fn observe(&mut self, observation: &Observation) -> Result<(), PipelineError> {
+    fn observe(&mut self, observation: &Observation) {
         let learnt = self.processes.observe(observation);
         if let Some(home) = learnt.home {
             self.watchset.send(Command::Home(home));
         }
         if let Some(overrides) = learnt.overrides {
-            self.watch_overrides(&overrides)?;
+            self.watch_overrides(&overrides);
         }
-        match observation {
-            Observation::Open(open) if !open.canary => self.opened(open),
-            _ => Ok(()),
+        if let Observation::Open(open) = observation
+            && !open.canary
+        {
+            self.opened(open);
         }
     }
 
     /// A variable of a process that has just started moves a store: watch the new place as well.
-    fn watch_overrides(&mut self, overrides: &EnvOverrides) -> Result<(), PipelineError> {
+    fn watch_overrides(&mut self, overrides: &EnvOverrides) {
         let plan = self.catalogue.watch_plan_of(overrides);
         self.watchset.send(Command::Overrides(plan.clone(), overrides.clone()));
         self.watchset.merge_names(plan);
         let names = self.watchset.names();
-        self.sensor.keys.watch_names(&names.name_keys(), &names.filter())?;
-        Ok(())
+        let outcome = self.sensor.keys.watch_names(&names.name_keys(), &names.filter());
+        self.watched(outcome);
     }
 
-    fn opened(&mut self, open: &Open) -> Result<(), PipelineError> {
-        let Some(target) = self.target(open)? else {
-            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
-            return Ok(());
-        };
-        let Some(chain) = self.processes.chain(open) else { return Ok(()) };
-        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
-            return Ok(());
+    /// A key that the kernel did not take is no reason to stop: what is watched already stays watched, and the gap is
+    /// reported with the losses.
+    fn watched<T>(&mut self, outcome: Result<T, KeysError>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "something is not watched that should be");
+            self.unwatched += 1;
         }
-        let Some(reader) = chain.processes.first() else { return Ok(()) };
+    }
+
+    fn opened(&mut self, open: &Open) {
+        let Some(target) = self.target(open) else {
+            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
+            return;
+        };
+        let Some(chain) = self.processes.chain(open) else { return };
+        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
+            return;
+        }
+        let Some(reader) = chain.processes.first() else { return };
         let name = reader.name().to_owned();
         let home = self.processes.home(reader);
         let judgements = match &target {
@@ -330,7 +342,7 @@ impl Pipeline {
             target,
             chain,
         };
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return Ok(()) };
+        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             // For summaries only; a full queue costs a line there, never a finding.
@@ -338,7 +350,6 @@ impl Pipeline {
             let _ = self.findings.try_send(read);
         }
         self.deliver(outcome);
-        Ok(())
     }
 
     fn in_scope(&self, key: ProcessKey) -> bool {
@@ -349,10 +360,10 @@ impl Pipeline {
     }
 
     /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
-    fn target(&mut self, open: &Open) -> Result<Option<Target>, PipelineError> {
+    fn target(&mut self, open: &Open) -> Option<Target> {
         match open.object {
-            Object::ProcEnviron(key) => Ok(Some(Target::ProcEnviron(self.processes.get(key).map(Box::new)))),
-            Object::ProcMem(key) => Ok(Some(Target::ProcMem(self.processes.get(key).map(Box::new)))),
+            Object::ProcEnviron(key) => Some(Target::ProcEnviron(self.processes.get(key).map(Box::new))),
+            Object::ProcMem(key) => Some(Target::ProcMem(self.processes.get(key).map(Box::new))),
             Object::File => {
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
@@ -363,21 +374,22 @@ impl Pipeline {
                 };
                 let mut known_as = None;
                 if stores.is_empty() {
-                    let Some(known) = self.watchset.known_as(open.file.id) else { return Ok(None) };
+                    let known = self.watchset.known_as(open.file.id)?;
                     stores = self.catalogue.stores_for(&known, homes, overrides);
                     known_as = Some(known);
                 }
                 if stores.is_empty() {
-                    return Ok(None);
+                    return None;
                 }
                 let stores = stores.into_iter().map(|store| store.id.clone()).collect();
                 if known_as.is_none() && !open.unlinked {
                     // From now on it is watched whatever name leads to it.
-                    self.sensor.keys.watch(open.file.id, FileWatch::ITSELF)?;
+                    let outcome = self.sensor.keys.watch(open.file.id, FileWatch::ITSELF);
+                    self.watched(outcome);
                     self.watchset.remember(open.file.id, &open.path.path);
                 }
                 let path = open.path.path.clone();
-                Ok(Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode }))
+                Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode })
             }
         }
     }
@@ -395,16 +407,14 @@ impl Pipeline {
         }
     }
 
-    fn apply_watchset(&mut self, wait: bool) -> Result<(), PipelineError> {
+    fn apply_watchset(&mut self, wait: bool) {
         while let Some(update) = self.watchset.receive(wait && !self.watchset.complete()) {
-            match update {
-                Update::All(files) => self.sensor.keys.replace(&files)?,
-                Update::One(id, flags) => {
-                    self.sensor.keys.watch(id, flags)?;
-                }
-            }
+            let outcome = match update {
+                Update::All(files) => self.sensor.keys.replace(&files),
+                Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
+            };
+            self.watched(outcome);
         }
-        Ok(())
     }
 }
 
