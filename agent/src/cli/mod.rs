@@ -6,6 +6,8 @@ mod demo;
 mod doctor;
 mod explain;
 mod policy;
+#[cfg(test)]
+mod reference;
 mod run;
 mod session;
 mod watch;

@@ -132,12 +132,16 @@ fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
 /// One agent for a machine: a second one would report everything twice.
 fn lock() -> Result<File, CliError> {
     let path = session::runtime_directory().join("agent.lock");
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| CliError::failure(format!("open {}: {error}", path.display())))?;
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => CliError::unsupported(format!(
+                    "open {}: {error}; the agent must be started by root",
+                    path.display()
+                )),
+                _ => CliError::failure(format!("open {}: {error}", path.display())),
+            }
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(CliError::failure(format!(

@@ -2,6 +2,7 @@
 //!
 //! What the parts decide is pure; this module is the edge that gives them the clock, the file system and the kernel.
 
+mod health;
 pub mod judge;
 pub mod process;
 pub mod watchset;
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokenhound_common::{loss::Reason, process::ProcessKey, watch::FileWatch};
+use tokenhound_common::{process::ProcessKey, watch::FileWatch};
 
 use self::{
     process::Processes,
@@ -28,7 +29,6 @@ use crate::{
         engine::{Engine, Outcome},
         judge::Verdict,
         process_inspection,
-        sensor_degraded::Degradation,
     },
     finding::model::{Finding, Salt},
     ingest::{
@@ -137,6 +137,7 @@ pub struct Pipeline {
     lost: HashMap<&'static str, u64>,
     evicted: HashMap<&'static str, u64>,
     malformed: u64,
+    late: u64,
     /// Our own thread-group id: what we open ourselves is not an access.
     own: u32,
     newest: KernelTime,
@@ -181,6 +182,7 @@ impl Pipeline {
             lost: HashMap::new(),
             evicted: HashMap::new(),
             malformed: 0,
+            late: 0,
             newest: KernelTime(0),
             sensor,
             proofs,
@@ -403,75 +405,6 @@ impl Pipeline {
             }
         }
         Ok(())
-    }
-
-    /// Looks at what was lost since the last time and reports it.
-    fn health(&mut self) -> Result<(), PipelineError> {
-        self.clock.resample();
-        self.sensor.flush_log();
-        match self.sensor.lost() {
-            Ok(lost) => {
-                let counted =
-                    |reason| lost.iter().filter(|(known, ..)| *known == reason).map(|(.., count)| count).sum::<u64>();
-                // A record without room uses up its number: what is missing beyond those, nobody accounts for.
-                let hits = self.sequences.missing(Ring::Hits).saturating_sub(counted(Reason::HITS_RING_FULL));
-                let life = self.sequences.missing(Ring::Life).saturating_sub(counted(Reason::LIFE_RING_FULL));
-                for (reason, label, total) in lost {
-                    self.lost_records(label, total, reason != Reason::LIFE_RING_FULL);
-                }
-                self.lost_records("hits_unaccounted", hits, true);
-                self.lost_records("life_unaccounted", life, false);
-            }
-            Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
-        }
-        self.lost_records("malformed", self.malformed, true);
-        self.lost_records("program_busy", self.sensor.misses(), true);
-        events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
-        self.evictions();
-        Ok(())
-    }
-
-    fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) {
-        let before = self.lost.insert(reason, total).unwrap_or(0);
-        if total <= before {
-            return;
-        }
-        events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
-        self.degraded(&Degradation::Lost { reason: reason.to_owned(), total, reads });
-    }
-
-    fn degraded(&mut self, degradation: &Degradation) {
-        let time = now();
-        if let Some(finding) = self.engine.degraded(degradation, time, self.clock.wall(time)) {
-            self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
-        }
-    }
-
-    /// Entries that bounded tables had to give up.
-    fn evictions(&mut self) {
-        let stats = self.processes.stats();
-        let lineage = [
-            ("lineage_exited", stats.evicted_exited),
-            ("lineage_ancestor", stats.evicted_ancestor),
-            ("lineage_alive", stats.evicted_alive),
-        ];
-        for (table, total) in self.engine.evictions().into_iter().chain(lineage) {
-            let before = self.evicted.insert(table, total).unwrap_or(0);
-            if total > before {
-                events::TableEvicted { table, count: total - before }.emit(&self.metrics);
-            }
-        }
-    }
-
-    fn report_probes(&mut self) {
-        let tier = self.sensor.plan.tier;
-        for proof in self.proofs.clone() {
-            let probe = proof.hook.program();
-            events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.metrics);
-            if let Some(why) = proof.failure {
-                self.degraded(&Degradation::Probe { probe: probe.to_owned(), tier, why });
-            }
-        }
     }
 }
 

@@ -1,0 +1,121 @@
+//! `tokenhound run` beside the test.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::{
+    finding::Finding,
+    http, ocsf,
+    process::{self, Background, Ended, patience},
+    stage::Stage,
+};
+
+/// Held by the agent that runs: there can be one.
+const LOCK: &str = "/run/tokenhound/agent.lock";
+
+static ONE: Mutex<()> = Mutex::new(());
+
+/// The running agent. Tests that need one wait for each other.
+pub struct Agent<'s> {
+    stage: &'s Stage,
+    /// The process.
+    pub process: Background,
+    /// Where it listens.
+    pub port: u16,
+    findings: PathBuf,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl<'s> Agent<'s> {
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    #[must_use]
+    pub fn start(stage: &'s Stage) -> Self {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        wait_for_others();
+        let (port, findings) = (http::free_port(), stage.path("out/agent-findings"));
+        let mut process = Background::start(command(stage, port).arg("--findings").arg(&findings));
+        process.until("readiness", || http::get(port, "/readyz").filter(|(status, _)| *status == 200));
+        Self { stage, process, port, findings, _one: one }
+    }
+
+    /// Its findings so far that mention `text`. It watches the whole machine, others' doings included.
+    #[must_use]
+    pub fn findings(&self, text: &str) -> Vec<Finding> {
+        let written = fs::read_to_string(&self.findings).unwrap_or_default();
+        // The last line may be half written.
+        let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        Finding::all(whole).into_iter().filter(|finding| finding.mentions(text)).collect()
+    }
+
+    /// Waits for a finding that mentions `text`.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub fn finding(&mut self, text: &str) -> Finding {
+        let file = self.findings.clone();
+        self.process.until(&format!("finding about {text}"), || {
+            let written = fs::read_to_string(&file).unwrap_or_default();
+            let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            Finding::all(whole).into_iter().find(|finding| finding.mentions(text))
+        })
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let (status, text) = http::get(self.port, "/metrics").expect("an answer");
+        assert_eq!(status, 200);
+        self.stage.search("metrics", text.as_bytes());
+        text
+    }
+
+    /// Ends it, searches all it wrote for tokens, and checks its findings against the schema.
+    ///
+    /// # Panics
+    /// When something is wrong with any of that.
+    pub fn stop(mut self) -> Ended {
+        let _ = self.metrics();
+        let ended = self.process.stop();
+        assert_eq!(ended.code(), 0, "{}{}", ended.out(), ended.err());
+        assert!(!ended.err().contains("panicked"), "{}", ended.err());
+        self.stage.search("standard output", &ended.stdout);
+        self.stage.search("standard error", &ended.stderr);
+        let findings = fs::read(&self.findings).unwrap_or_default();
+        self.stage.search("the findings file", &findings);
+        if !findings.is_empty() {
+            ocsf::check(&self.findings);
+        }
+        ended
+    }
+}
+
+/// `tokenhound run` on this port, with nothing but what is built in.
+#[must_use]
+pub fn command(stage: &Stage, port: u16) -> Command {
+    let mut command = Command::new(process::tokenhound());
+    command.arg("run").arg("--listen").arg(format!("127.0.0.1:{port}"));
+    command.arg("--catalogue").arg(stage.path("catalogue.d")).arg("--policy").arg(stage.path("policy.d"));
+    command.env("TOKENHOUND_LOG", "debug");
+    command
+}
+
+/// Waits until no other agent runs here, such as one of another test program.
+fn wait_for_others() {
+    let deadline = Instant::now() + patience();
+    let Ok(lock) = File::open(LOCK) else { return };
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "an agent that is not ours holds {LOCK}");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,126 @@
+//! Findings, as they come out: OCSF objects, one a line.
+
+use serde_json::Value;
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Finding(pub Value);
+
+impl Finding {
+    /// All findings of a file.
+    ///
+    /// # Panics
+    /// When a line is no JSON.
+    #[must_use]
+    pub fn all(text: &str) -> Vec<Self> {
+        text.lines()
+            .map(|line| Self(serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))))
+            .collect()
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn list(&self, pointer: &str) -> &[Value] {
+        self.0.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Id of the detector.
+    #[must_use]
+    pub fn detector(&self) -> &str {
+        self.text("/finding_info/analytic/uid")
+    }
+
+    /// `High`.
+    #[must_use]
+    pub fn severity(&self) -> &str {
+        self.text("/severity")
+    }
+
+    /// Ids of the stores.
+    #[must_use]
+    pub fn stores(&self) -> Vec<&str> {
+        self.list("/resources").iter().filter_map(|resource| resource["uid"].as_str()).collect()
+    }
+
+    /// The path that was opened.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.evidence_file("store.path")
+    }
+
+    /// The name the store is known by, where it was opened by another.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        self.evidence_file("store.known_path")
+    }
+
+    fn evidence_file(&self, name: &str) -> &str {
+        self.list("/evidences")
+            .iter()
+            .find(|evidence| evidence["name"] == name)
+            .and_then(|evidence| evidence["file"]["path"].as_str())
+            .unwrap_or_default()
+    }
+
+    /// The process that was looked into.
+    #[must_use]
+    pub fn target_pid(&self) -> Option<u64> {
+        self.list("/evidences").iter().find_map(|evidence| evidence["process"]["pid"].as_u64())
+    }
+
+    /// Executable of the reader.
+    #[must_use]
+    pub fn reader(&self) -> &str {
+        self.text("/actor/process/file/path")
+    }
+
+    /// Process id of the reader.
+    #[must_use]
+    pub fn pid(&self) -> Option<u64> {
+        self.0.pointer("/actor/process/pid")?.as_u64()
+    }
+
+    /// Name of the reader's user.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.text("/actor/user/name")
+    }
+
+    /// The script that the reader runs.
+    #[must_use]
+    pub fn script(&self) -> &str {
+        self.text("/unmapped/tokenhound/script")
+    }
+
+    /// Names of the reader and its ancestors, reader first.
+    #[must_use]
+    pub fn lineage(&self) -> Vec<&str> {
+        let reader = self.0.pointer("/actor/process/name").and_then(Value::as_str);
+        let ancestors = self.list("/actor/process/ancestry").iter().filter_map(|process| process["name"].as_str());
+        reader.into_iter().chain(ancestors).collect()
+    }
+
+    /// Whether this text is anywhere in it.
+    #[must_use]
+    pub fn mentions(&self, text: &str) -> bool {
+        self.0.to_string().contains(text)
+    }
+
+    /// One line about it, for a failed test.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        format!(
+            "{} {} {:?} {} by {} {:?} script {:?} known as {:?}",
+            self.severity(),
+            self.detector(),
+            self.stores(),
+            self.path(),
+            self.reader(),
+            self.lineage(),
+            self.script(),
+            self.known_as()
+        )
+    }
+}

@@ -1,0 +1,142 @@
+//! A directory of its own for each test, and the tokens that lie in it.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use tempfile::TempDir;
+
+use crate::token;
+
+/// Uid and gid of `nobody`.
+pub const NOBODY: u32 = 65534;
+
+/// The directory, removed at the end.
+pub struct Stage {
+    directory: TempDir,
+    tokens: Mutex<Vec<String>>,
+}
+
+impl Stage {
+    /// An empty one. It lies in `/run`, where nobody but root can write: what lies there is as sound as an installed
+    /// program.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[must_use]
+    pub fn new() -> Self {
+        let parent = if Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
+        let directory = tempfile::Builder::new().prefix("th-test-").tempdir_in(parent).expect("make a directory");
+        let stage = Self { directory, tokens: Mutex::default() };
+        for name in ["bin", "homes", "out", "catalogue.d", "policy.d"] {
+            stage.directory(name);
+        }
+        stage
+    }
+
+    /// A path on it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A directory on it, made with its parents if it is not there.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).expect("make a directory");
+        path
+    }
+
+    /// A file with this content, only for its owner.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("below the stage")).expect("make a directory");
+        fs::write(&path, content).expect("write a file");
+        set_mode(&path, 0o600);
+        path
+    }
+
+    /// A program, copied to `bin/NAME`.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    pub fn program(&self, name: &str, from: &Path) -> PathBuf {
+        let bytes = fs::read(from).unwrap_or_else(|error| panic!("read {}: {error}", from.display()));
+        self.executable(&format!("bin/{name}"), bytes)
+    }
+
+    /// A file that can be executed.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn executable(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name, content);
+        set_mode(&path, 0o755);
+        path
+    }
+
+    /// Lets others through to what they may read.
+    pub fn open_to_others(&self) {
+        set_mode(self.directory.path(), 0o711);
+        for name in ["bin", "homes"] {
+            set_mode(&self.path(name), 0o755);
+        }
+        set_mode(&self.path("out"), 0o1777);
+    }
+
+    /// Gives a tree to `nobody`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn give_to_nobody(path: &Path) {
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("change an owner");
+        if path.is_dir() && !path.is_symlink() {
+            for entry in fs::read_dir(path).expect("list a directory") {
+                Self::give_to_nobody(&entry.expect("list a directory").path());
+            }
+        }
+    }
+
+    /// Remembers a token, which from now on must not be seen.
+    ///
+    /// # Panics
+    /// When another thread panicked.
+    pub fn hide(&self, token: &str) {
+        self.tokens.lock().expect("no panic before").push(token.to_owned());
+    }
+
+    /// Fails the test if `bytes`, which tokenhound wrote as `what`, hold a token or a part of one.
+    ///
+    /// # Panics
+    /// When they do.
+    pub fn search(&self, what: &str, bytes: &[u8]) {
+        let tokens = self.tokens.lock().expect("no panic before");
+        if let Some((token, at)) = token::find(&tokens, bytes) {
+            let around = &bytes[at.saturating_sub(80)..bytes.len().min(at + 80)];
+            panic!("{what} holds a part of the token {token}:\n...{}...", String::from_utf8_lossy(around));
+        }
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Sets the mode of a file.
+///
+/// # Panics
+/// When that fails.
+pub fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+}

@@ -1,0 +1,122 @@
+//! `tokenhound watch` around a command.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::{
+    finding::Finding,
+    ocsf,
+    process::{self, Ended},
+    stage::Stage,
+};
+
+/// What will be run.
+pub struct Watch<'s> {
+    stage: &'s Stage,
+    command: Command,
+    input: Vec<u8>,
+    files: [PathBuf; 3],
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Watched {
+    /// How tokenhound ended, and everything on its standard streams.
+    pub ended: Ended,
+    /// The findings file.
+    pub findings: Vec<Finding>,
+    /// The summary file.
+    pub summary: String,
+}
+
+impl<'s> Watch<'s> {
+    /// With an empty catalogue and policy directory, and findings, summary and SARIF written to the stage.
+    #[must_use]
+    pub fn new(stage: &'s Stage) -> Self {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let files = ["findings", "summary", "sarif"].map(|kind| stage.path(&format!("out/{kind}-{run}")));
+        let mut command = Command::new(process::tokenhound());
+        command.arg("watch").env_remove("SUDO_UID").env("TOKENHOUND_LOG", "debug");
+        for (option, file) in ["--findings", "--summary", "--sarif"].iter().zip(&files) {
+            command.arg(option).arg(file);
+        }
+        command.arg("--catalogue").arg(stage.path("catalogue.d")).arg("--policy").arg(stage.path("policy.d"));
+        Self { stage, command, input: Vec::new(), files }
+    }
+
+    /// Another argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// A variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Standard input.
+    #[must_use]
+    pub fn input(mut self, input: &[u8]) -> Self {
+        self.input = input.to_vec();
+        self
+    }
+
+    /// Watches `command`, searches everything written for tokens, and checks every finding against the schema.
+    ///
+    /// # Panics
+    /// When something is wrong with what was written.
+    #[must_use]
+    pub fn run<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Watched {
+        self.command.arg("--").args(command);
+        let ended = process::run(&mut self.command, &self.input);
+        assert!(!ended.err().contains("panicked"), "{}", ended.err());
+        self.stage.search("standard output", &ended.stdout);
+        self.stage.search("standard error", &ended.stderr);
+        let [findings, summary, sarif] = &self.files;
+        let read = |file: &PathBuf| fs::read_to_string(file).unwrap_or_default();
+        for file in &self.files {
+            self.stage.search(&file.display().to_string(), read(file).as_bytes());
+        }
+        let list = Finding::all(&read(findings));
+        if !list.is_empty() {
+            ocsf::check(findings);
+            let sarif: serde_json::Value = serde_json::from_str(&read(sarif)).expect("SARIF is JSON");
+            let results = sarif.pointer("/runs/0/results").and_then(serde_json::Value::as_array);
+            assert_eq!(results.map(Vec::len), Some(list.len()), "{sarif}");
+        }
+        Watched { ended, findings: list, summary: read(summary) }
+    }
+}
+
+impl Watched {
+    /// How many reads the summary lists of this store, by this reader, with this verdict.
+    #[must_use]
+    pub fn reads(&self, store: &str, reader: &str, verdict: &str) -> u64 {
+        let start = format!("| {store} | {reader} | {verdict} | ");
+        let count = self.summary.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix(" |")?.parse().ok());
+        count.unwrap_or(0)
+    }
+
+    /// Findings of a detector.
+    #[must_use]
+    pub fn of(&self, detector: &str) -> Vec<&Finding> {
+        self.findings.iter().filter(|finding| finding.detector() == detector).collect()
+    }
+
+    /// Everything that helps to understand a failed test.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let findings: Vec<String> = self.findings.iter().map(Finding::brief).collect();
+        format!("exit code {}\n{}\n{}\n", self.ended.code(), findings.join("\n"), self.summary)
+    }
+}

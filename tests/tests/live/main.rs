@@ -1,0 +1,16 @@
+//! The end-to-end tests, in one program. `cargo xtask test live` runs it here, `cargo xtask test vm` in guests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
+
+mod bad_input;
+mod innocents;
+mod pass_through;
+mod thieves;
+
+use std::path::PathBuf;
+
+use tokenhound_tests::stage::Stage;
+
+/// Puts the actor on a stage, under this name.
+fn actor(stage: &Stage, name: &str) -> PathBuf {
+    stage.executable(&format!("bin/{name}"), include_bytes!(env!("CARGO_BIN_EXE_actor")))
+}
