@@ -140,10 +140,10 @@ fields! {
     mount_namespace_inum: "mnt_namespace", ["ns.inum"], 4, Required;
 
     files_table: "files_struct", ["fdt"], 8, Required;
-    files_own_table: "files_struct", ["fdtab"], 0, Required;
-    files_own_array: "files_struct", ["fd_array"], 0, Required;
     table_array: "fdtable", ["fd"], 8, Required;
     table_size: "fdtable", ["max_fds"], 4, Required;
+
+    kiocb_file: "kiocb", ["ki_filp"], 8, Required;
 
     binprm_filename: "linux_binprm", ["filename"], 8, Required;
     binprm_interpreter: "linux_binprm", ["interp"], 8, Required;

@@ -13,9 +13,9 @@ static OFFSETS: Offsets = Offsets::NONE;
 #[unsafe(no_mangle)]
 static AGENT_TGID: u32 = 0;
 
-/// BTF id of `struct file` where tracepoint programs can cast to it (see `descriptor::typed`), otherwise 0.
+/// BTF id of `struct kiocb` where tracepoint programs can cast to it (see `descriptor::typed`), otherwise 0.
 #[unsafe(no_mangle)]
-static STRUCT_FILE_ID: u32 = 0;
+static FILE_SLOT_ID: u32 = 0;
 
 /// A pointer into kernel memory.
 pub type Pointer = *const u8;
@@ -49,11 +49,11 @@ pub fn agent_tgid() -> u32 {
     unsafe { read_volatile(&raw const AGENT_TGID) }
 }
 
-/// BTF id of `struct file`, 0 where there is no cast. The verifier drops the branches that cannot be taken.
+/// BTF id of `struct kiocb`, 0 where there is no cast. The verifier drops the branches that cannot be taken.
 #[inline(always)]
-pub fn struct_file_id() -> u32 {
+pub fn file_slot_id() -> u32 {
     // SAFETY: a static; volatile as above.
-    unsafe { read_volatile(&raw const STRUCT_FILE_ID) }
+    unsafe { read_volatile(&raw const FILE_SLOT_ID) }
 }
 
 /// A way to load a field.

@@ -47,10 +47,11 @@ pub fn exit(task: Pointer) -> i32 {
 /// A process replaced its program.
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
+    let header = emit::header(Ring::Life, Kind::EXEC);
     let record = scratch::bytes(Slot::Life as u32).ok_or(Reason::SCRATCH)?;
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
-    exec.header = emit::header(Ring::Life, Kind::EXEC);
+    exec.header = header;
     task::describe(task, &mut exec.task);
     // SAFETY: helper without arguments.
     exec.task.cgroup = unsafe { bpf_get_current_cgroup_id() };

@@ -15,7 +15,7 @@ use crate::{
     descriptor,
     emit::{self, Ring, lost},
     filter::{self, Interest},
-    kernel::{Copied, Direct, Load, Pointer, agent_tgid, offset, struct_file_id},
+    kernel::{Copied, Direct, Load, Pointer, agent_tgid, file_slot_id, offset},
     path,
     scratch::{self, Slot},
     task,
@@ -45,12 +45,12 @@ pub fn returned(ctx: &TracePointContext) -> u32 {
     if (-MAX_ERRNO..0).contains(&descriptor) {
         return 0;
     }
-    if struct_file_id() != 0 {
+    if file_slot_id() != 0 {
         // SAFETY: helper without arguments; the agent has found it and the cast to exist.
         let task = unsafe { bpf_get_current_task_btf() as Pointer };
-        return examine::<Direct>(descriptor::typed(descriptor::file::<Direct>(task, descriptor as u32)));
+        return examine::<Direct>(descriptor::typed(task, descriptor as u32));
     }
-    examine::<Copied>(descriptor::file::<Copied>(current(), descriptor as u32))
+    examine::<Copied>(descriptor::copied(current(), descriptor as u32))
 }
 
 #[inline(always)]

@@ -6,6 +6,8 @@ mod demo;
 mod doctor;
 mod explain;
 mod policy;
+#[cfg(test)]
+mod reference;
 mod run;
 mod session;
 mod watch;
@@ -54,12 +56,15 @@ pub struct SensorOptions {
     /// Kernel mechanism to use instead of the best one that works.
     #[arg(long, value_enum)]
     pub tier: Option<TierName>,
-    /// Directory with further catalogue files.
-    #[arg(long, value_name = "DIR", default_value = crate::catalogue::DIRECTORY)]
-    pub catalogue: PathBuf,
-    /// Directory with policy files.
-    #[arg(long, value_name = "DIR", default_value = crate::policy::DIRECTORY)]
-    pub policy: PathBuf,
+    /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
+    #[arg(long, value_name = "DIR")]
+    pub catalogue: Option<PathBuf>,
+    /// Directory with policy files [default: /etc/tokenhound/policy.d].
+    #[arg(long, value_name = "DIR")]
+    pub policy: Option<PathBuf>,
+    /// Configuration file [default: /etc/tokenhound/tokenhound.yaml if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// A tier on the command line.

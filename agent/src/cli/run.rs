@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, IsTerminal},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, mpsc},
+    thread,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +18,11 @@ use super::{
 use crate::{
     finding::text::Style,
     pipeline::{Report, Scope},
-    sink::{file::FileSink, queue::Sinks, text::TextSink},
+    sink::{
+        file::FileSink,
+        queue::{SinkHandle, Sinks},
+        text::TextSink,
+    },
     telemetry::{
         http::{self, Readiness},
         metrics::Metrics,
@@ -30,63 +35,54 @@ pub(super) struct Options {
     /// Append each finding to this file, as one OCSF object a line.
     #[arg(long, value_name = "FILE")]
     findings: Option<PathBuf>,
-    /// Serve /metrics, /healthz and /readyz here.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9466")]
-    listen: SocketAddr,
+    /// Serve /metrics, /healthz and /readyz here [default: 127.0.0.1:9466].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     sensor: SensorOptions,
 }
+
+/// Where metrics are served unless something else is said.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466);
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
     let inputs = Inputs::read(&options.sensor)?;
-    if !options.listen.ip().is_loopback() {
+    let listen = options.listen.or(inputs.config.listen).unwrap_or(LISTEN);
+    if !listen.ip().is_loopback() {
         return Err(CliError::usage(format!(
-            "--listen {}: only loopback addresses are served for now; put a proxy with TLS in front",
-            options.listen
+            "listen on {listen}: only loopback addresses are served for now; put a proxy with TLS in front"
         )));
+    }
+    let findings = options.findings.clone().or_else(|| inputs.config.findings.clone());
+    let mut sinks = Sinks::new().text(TextSink::new(io::stdout(), Style { colour: io::stdout().is_terminal() }));
+    if let Some(path) = findings {
+        sinks = sinks.file(FileSink::open(&path, session::host()).map_err(CliError::usage)?);
     }
     let _lock = lock()?;
     let runtime = session::runtime()?;
-    let outcome = runtime.block_on(serve(options, inputs));
+    let outcome = runtime.block_on(serve(&options.sensor, inputs, listen, sinks));
     // Nothing that is still waiting for a client may hold us up.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(options: Options, inputs: Inputs) -> Result<Exit, CliError> {
-    let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(|error| {
-        CliError::failure(format!("listen on {}: {error}; choose another address with --listen", options.listen))
+async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sinks: Sinks) -> Result<Exit, CliError> {
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        CliError::failure(format!("listen on {address}: {error}; choose another address with --listen"))
     })?;
     let (metrics, registry) = Metrics::new();
-    let colour = std::io::stdout().is_terminal();
-    let mut sinks = Sinks::new().text(TextSink::new(std::io::stdout(), Style { colour }));
-    if let Some(path) = &options.findings {
-        sinks = sinks.file(FileSink::open(path, session::host()).map_err(CliError::usage)?);
-    }
-    let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
     let readiness = Readiness::new([]);
-    let (stop_http, stopped) = tokio::sync::oneshot::channel::<()>();
-    let told_to_stop = async {
-        // Dropping the sender means the same.
-        let _ = stopped.await;
-    };
-    let server = tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), told_to_stop));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
+    // The server ends with the runtime; connections that are open then are cut.
+    tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), std::future::pending()));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), metrics, sender)?;
-    let deliver = std::thread::Builder::new()
+    let session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics, sender)?;
+    let delivery = thread::Builder::new()
         .name("deliver".into())
-        .spawn(move || {
-            for report in receiver {
-                if let Report::Finding(finding) = report {
-                    sinks.send(Arc::from(finding));
-                }
-            }
-            sinks.finish()
-        })
+        .spawn(move || deliver(receiver, sinks))
         .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
     for proof in &session.proofs {
         match &proof.failure {
@@ -94,7 +90,7 @@ async fn serve(options: Options, inputs: Inputs) -> Result<Exit, CliError> {
             Some(failure) => readiness.not_live(proof.hook.program(), failure),
         }
     }
-    tracing::info!(tier = session.plan.tier.name(), listen = %options.listen, "watching");
+    tracing::info!(tier = session.plan.tier.name(), listen = %address, "watching");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -102,15 +98,23 @@ async fn serve(options: Options, inputs: Inputs) -> Result<Exit, CliError> {
     }
     tracing::info!("stopping");
     let ended = session.stop();
-    match deliver.join() {
+    match delivery.join() {
         Ok(0) => {}
         Ok(left) => tracing::error!(left, "findings could not be written to the end"),
         Err(_) => tracing::error!("the delivery thread panicked"),
     }
-    drop(stop_http);
-    // The server ends with the runtime; its own errors were logged.
-    drop(server);
     ended.map(|()| Exit::Success)
+}
+
+/// Hands findings to the sinks until the pipeline ends; returns how many were left undelivered.
+fn deliver(reports: mpsc::Receiver<Report>, sinks: SinkHandle) -> usize {
+    for report in reports {
+        if let Report::Finding(finding) = report {
+            // What does not fit is counted and logged there.
+            sinks.send(Arc::from(finding));
+        }
+    }
+    sinks.finish()
 }
 
 /// Returns when the pipeline has ended by itself, which it does only on errors.

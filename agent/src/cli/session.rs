@@ -11,10 +11,11 @@ use std::{
 
 use super::{CliError, SensorOptions};
 use crate::{
-    catalogue::Catalogue,
+    catalogue::{self, Catalogue},
+    config::Config,
     finding::{model::Salt, ocsf::Host},
     pipeline::{Parts, Pipeline, PipelineError, Report, Scope},
-    policy::Policy,
+    policy::{self, Policy},
     probe::{
         load::{LoadError, Sensor},
         plan::PlanError,
@@ -33,6 +34,8 @@ pub(super) struct Inputs {
     pub(super) catalogue: Arc<Catalogue>,
     /// The exceptions.
     pub(super) policy: Policy,
+    /// The configuration file.
+    pub(super) config: Config,
 }
 
 impl Inputs {
@@ -42,15 +45,20 @@ impl Inputs {
     ///
     /// Every mistake of every file, at once.
     pub(super) fn read(options: &SensorOptions) -> Result<Self, CliError> {
-        let loaded = Catalogue::load(&options.catalogue).map_err(CliError::usage)?;
+        let config = Config::load(options.config.as_deref()).map_err(CliError::usage)?;
+        let directory = options.catalogue.as_ref().or(config.catalogue.as_ref());
+        let directory = directory.map_or(Path::new(catalogue::DIRECTORY), PathBuf::as_path);
+        let loaded = Catalogue::load(directory).map_err(CliError::usage)?;
         for note in loaded.notes.sorted() {
             tracing::warn!("{note}");
         }
-        let loaded_policy = Policy::load(&options.policy, &[], &loaded.catalogue).map_err(CliError::usage)?;
+        let directory = options.policy.as_ref().or(config.policy.as_ref());
+        let policy_directory = directory.map_or(Path::new(policy::DIRECTORY), PathBuf::as_path);
+        let loaded_policy = Policy::load(policy_directory, &[], &loaded.catalogue).map_err(CliError::usage)?;
         for note in loaded_policy.notes.sorted() {
             tracing::warn!("{note}");
         }
-        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy })
+        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy, config })
     }
 }
 
@@ -78,7 +86,7 @@ impl Session {
         metrics: Metrics,
         findings: mpsc::SyncSender<Report>,
     ) -> Result<Self, CliError> {
-        let sensor = Sensor::start(options.tier.map(Into::into)).map_err(load_error)?;
+        let sensor = Sensor::start(options.tier.map(Into::into).or(inputs.config.tier)).map_err(load_error)?;
         let plan = sensor.plan.clone();
         for missing in &sensor.missing {
             tracing::warn!("this kernel does not tell the {missing}");

@@ -137,6 +137,7 @@ pub struct Pipeline {
     lost: HashMap<&'static str, u64>,
     evicted: HashMap<&'static str, u64>,
     malformed: u64,
+    late: u64,
     /// Our own thread-group id: what we open ourselves is not an access.
     own: u32,
     newest: KernelTime,
@@ -181,6 +182,7 @@ impl Pipeline {
             lost: HashMap::new(),
             evicted: HashMap::new(),
             malformed: 0,
+            late: 0,
             newest: KernelTime(0),
             sensor,
             proofs,
@@ -426,6 +428,9 @@ impl Pipeline {
         }
         self.lost_records("malformed", self.malformed, true);
         self.lost_records("program_busy", self.sensor.misses(), true);
+        let late = self.reorder.late();
+        events::RecordsRead { kind: "late", count: late - self.late }.emit(&self.metrics);
+        self.late = late;
         events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
         self.evictions();
         Ok(())

@@ -141,13 +141,13 @@ impl Sensor {
         let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
         let Resolved { offsets, missing } = offsets::resolve(&btf).map_err(LoadError::Offsets)?;
         let has_hook = btf.has_function("security_file_open");
-        let (object, file_type) = complete_calls(&btf)?;
+        let (object, file_slot) = complete_calls(&btf)?;
         drop(btf);
         let tgid = process::id();
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", &offsets, true)
             .override_global("AGENT_TGID", &tgid, true)
-            .override_global("STRUCT_FILE_ID", &file_type, true)
+            .override_global("FILE_SLOT_ID", &file_slot, true)
             .load(&object)?;
         let types = aya::Btf::from_sys_fs()?;
         for hook in plan::LIFE {
@@ -225,11 +225,11 @@ impl Sensor {
     }
 }
 
-/// The object with its calls of kernel functions completed, and the BTF id of `struct file`, or 0 where the kernel has no
+/// The object with its calls of kernel functions completed, and the BTF id of `struct kiocb`, or 0 where the kernel has no
 /// `bpf_rdonly_cast` (before Linux 6.2) and programs must do without.
 fn complete_calls(btf: &Btf) -> Result<(Vec<u8>, u32), LoadError> {
-    let (call, file_type) = match (btf.function_id("bpf_rdonly_cast"), btf.structure_id("file")) {
-        (Some(function), Some(file)) => (kfunc::call(function), file),
+    let (call, slot_type) = match (btf.function_id("bpf_rdonly_cast"), btf.structure_id("kiocb")) {
+        (Some(function), Some(kiocb)) => (kfunc::call(function), kiocb),
         _ => (kfunc::NOTHING, 0),
     };
     let placeholder = kfunc::RDONLY_CAST.to_le_bytes();
@@ -240,7 +240,7 @@ fn complete_calls(btf: &Btf) -> Result<(Vec<u8>, u32), LoadError> {
         instruction.copy_from_slice(&call.to_le_bytes());
         found = true;
     }
-    if found { Ok((object, file_type)) } else { Err(LoadError::Missing { kind: "call", name: "bpf_rdonly_cast" }) }
+    if found { Ok((object, slot_type)) } else { Err(LoadError::Missing { kind: "call", name: "bpf_rdonly_cast" }) }
 }
 
 fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, LoadError> {
