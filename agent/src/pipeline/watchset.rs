@@ -89,7 +89,12 @@ impl Watchset {
     /// # Errors
     ///
     /// When inotify or the thread cannot be had.
-    pub fn start(catalogue: &Arc<Catalogue>, plan: WatchPlan, homes: Homes) -> io::Result<Self> {
+    pub fn start(
+        catalogue: &Arc<Catalogue>,
+        plan: WatchPlan,
+        homes: Homes,
+        overrides: EnvOverrides,
+    ) -> io::Result<Self> {
         let (commands, receive) = mpsc::sync_channel(1024);
         let (send, messages) = mpsc::sync_channel(1024);
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
@@ -97,7 +102,7 @@ impl Watchset {
             catalogue: Arc::clone(catalogue),
             plan: plan.clone(),
             homes,
-            overrides: EnvOverrides::new(),
+            overrides,
             inotify,
             directories: HashMap::new(),
             seen: HashMap::new(),

@@ -52,6 +52,13 @@ fn it_watches_the_whole_machine() {
     let found = agent.finding(&plain.display().to_string());
     assert_eq!(found.known_as(), replaced.display().to_string(), "{}", found.brief());
 
+    // A program that starts now keeps its store elsewhere: from then on that is a store.
+    let moved = Store::GhHosts.put_at(&stage, &stage.path("elsewhere/hosts.yml"));
+    let tool = Background::start(Command::new(&gh).arg("hold").env("GH_CONFIG_DIR", stage.path("elsewhere")));
+    let found = agent.provoke(&moved.display().to_string(), || run("cat", &moved, &home));
+    assert_eq!(found.stores(), ["gh-hosts"], "{}", found.brief());
+    drop(tool);
+
     let metrics = agent.metrics();
     for series in [
         "tokenhound_build_info{",
@@ -82,7 +89,8 @@ fn a_second_one_is_refused(stage: &Stage) {
     let ended = process::run(agent::command(stage, port).arg("--findings").arg(&findings), b"");
     assert_eq!(ended.code(), 1, "{}", ended.err());
     assert!(ended.err().contains("another agent"), "{}", ended.err());
-    assert!(!findings.exists() && http::get(port, "/healthz").is_none(), "something was started");
+    assert!(fs::read(findings).unwrap_or_default().is_empty(), "something was found");
+    assert!(http::get(port, "/healthz").is_none(), "something was started");
 }
 
 #[test]

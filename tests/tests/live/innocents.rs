@@ -150,7 +150,7 @@ fn gh() {
 }
 
 /// The one tool that cannot be told from a thief: curl sends a file as readily as it logs in with it. The finding says
-/// that the doubt is small.
+/// so.
 #[test]
 fn curl() {
     if !skip::has(&["curl"]) {
@@ -174,8 +174,8 @@ fn curl() {
     let act = scene.theft("upload", Store::Netrc, r#"exec curl --silent "file://$STORE""#);
     scene.add(act.reader(skip::program("curl").unwrap()));
     let watched = scene.play();
-    let weak = |finding: &&Finding| finding.mentions("/usr/bin/curl") && finding.mentions("the doubt is small");
-    assert_eq!(watched.findings.iter().filter(weak).count(), 2, "{}", watched.story());
+    let told = |finding: &&Finding| finding.mentions("curl only moves or shows bytes, for whoever runs it");
+    assert_eq!(watched.findings.iter().filter(told).count(), 2, "{}", watched.story());
     assert!(server.join().unwrap(), "curl sent no password, so it read none");
 }
 
