@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -49,10 +49,7 @@ impl<'s> Agent<'s> {
     /// Its findings so far that mention `text`. It watches the whole machine, others' doings included.
     #[must_use]
     pub fn findings(&self, text: &str) -> Vec<Finding> {
-        let written = fs::read_to_string(&self.findings).unwrap_or_default();
-        // The last line may be half written.
-        let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        Finding::all(whole).into_iter().filter(|finding| finding.mentions(text)).collect()
+        written(&self.findings).into_iter().filter(|finding| finding.mentions(text)).collect()
     }
 
     /// Waits for a finding that mentions `text`.
@@ -60,11 +57,18 @@ impl<'s> Agent<'s> {
     /// # Panics
     /// When none comes in time.
     pub fn finding(&mut self, text: &str) -> Finding {
+        self.provoke(text, || {})
+    }
+
+    /// Does something again and again until a finding mentions `text`: for what is watched soon, not at once.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub fn provoke(&mut self, text: &str, mut act: impl FnMut()) -> Finding {
         let file = self.findings.clone();
         self.process.until(&format!("finding about {text}"), || {
-            let written = fs::read_to_string(&file).unwrap_or_default();
-            let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            Finding::all(whole).into_iter().find(|finding| finding.mentions(text))
+            act();
+            written(&file).into_iter().find(|finding| finding.mentions(text))
         })
     }
 
@@ -98,6 +102,12 @@ impl<'s> Agent<'s> {
         }
         ended
     }
+}
+
+/// The findings in a file that is being written: its last line may be half there.
+fn written(file: &Path) -> Vec<Finding> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    Finding::all(text.rsplit_once('\n').map_or("", |(whole, _)| whole))
 }
 
 /// `tokenhound run` on this port, with nothing but what is built in.

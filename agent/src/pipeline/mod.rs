@@ -156,13 +156,16 @@ impl Pipeline {
         let moving: HashSet<String> = parts.catalogue.environment_variables().into_iter().collect();
         let mut keep = moving.clone();
         keep.extend(process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned()));
-        let plan = parts.catalogue.watch_plan();
+        let mut plan = parts.catalogue.watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc.
         let mut processes = Processes::new(keep.clone(), moving, parts.extra_homes);
         processes.backfill();
-        let watchset =
-            Watchset::start(&parts.catalogue, plan, processes.homes().clone()).map_err(PipelineError::Watchset)?;
+        // Variables of what runs already have moved stores too.
+        plan.merge(parts.catalogue.watch_plan_of(processes.overrides()));
+        sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
+        let (homes, overrides) = (processes.homes().clone(), processes.overrides().clone());
+        let watchset = Watchset::start(&parts.catalogue, plan, homes, overrides).map_err(PipelineError::Watchset)?;
         let proofs = selftest::prove(&mut sensor, canary_directory);
         let clock = Clock::sample();
         let mut pipeline = Self {

@@ -89,36 +89,34 @@ fn is_life(seen: &Decoded, program: &str, pid: u32) -> bool {
 }
 
 fn provoke_open(sensor: &mut Sensor, canary: &Canary, call: &str) -> Result<(), String> {
+    // Each call is answered by one record: those before it cannot answer for it. They all stay among the early ones,
+    // or their sequence numbers would be missed later.
+    let from = sensor.early.len();
     canary.open(call).map_err(|error| format!("open the canary file with {call}: {error}"))?;
     let own = std::process::id();
-    // Each call is answered by one record; it is taken out so that it cannot answer for the next call.
-    expect_and_take(
+    find(
         sensor,
+        from,
         |seen| matches!(&seen.observation, Observation::Open(open) if open.canary && open.task.key.tgid == own),
     )
 }
 
-/// Waits for a record and leaves it among the early ones.
+/// Waits for a record, wherever it is among the early ones.
 fn expect(sensor: &mut Sensor, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
-    find(sensor, wanted).map(drop)
+    find(sensor, 0, wanted)
 }
 
-fn expect_and_take(sensor: &mut Sensor, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
-    let index = find(sensor, wanted)?;
-    sensor.early.remove(index);
-    Ok(())
-}
-
-fn find(sensor: &mut Sensor, wanted: impl Fn(&Decoded) -> bool) -> Result<usize, String> {
+/// Waits for a record at `from` or later among the early ones.
+fn find(sensor: &mut Sensor, from: usize, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
     let decoder = Decoder::default();
     let start = Instant::now();
-    let mut examined = 0;
+    let mut examined = from;
     loop {
         let early = &mut sensor.early;
         sensor.rings.drain(|ring: Ring, bytes| early.push((ring, bytes.to_vec())));
         let matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
-        if let Some(index) = early[examined..].iter().position(|(_, bytes)| matches(bytes)) {
-            return Ok(examined + index);
+        if early[examined..].iter().any(|(_, bytes)| matches(bytes)) {
+            return Ok(());
         }
         examined = early.len();
         let Some(left) = DEADLINE.checked_sub(start.elapsed()) else {

@@ -38,14 +38,14 @@ fn main() -> ExitCode {
         }
         ["own-environ"] => {
             read("/proc/self/environ");
-            read(&format!("/proc/{}/environ", std::process::id()));
+            read(format!("/proc/{}/environ", std::process::id()));
         }
         ["hold"] => {
             println!("ready");
             io::stdin().read_to_end(&mut Vec::new()).expect("wait for the end of the input");
         }
         // What follows are the names of real tools: as such it reads its own store.
-        [] => read(&env::var("STORE").expect("STORE")),
+        [] => read(env::var("STORE").expect("STORE")),
         _ => panic!("unknown act: {arguments:?}"),
     }
     ExitCode::SUCCESS

@@ -16,8 +16,9 @@ use crate::setup;
 /// Programs of this machine that the tests act with. Those that are not here are left out; busybox stands in.
 const ACTORS: &[&str] = &[
     "bash", "cat", "chmod", "chown", "cp", "dash", "dd", "env", "find", "git", "grep", "head", "id", "ln", "ls",
-    "mkdir", "mount", "mv", "nohup", "perl", "ps", "readlink", "rm", "rmdir", "sed", "setsid", "sh", "sleep", "sort",
-    "stat", "strace", "tac", "tail", "tar", "tee", "timeout", "touch", "true", "umount", "unshare", "wc", "xargs",
+    "mkdir", "mkfifo", "mount", "mv", "nohup", "perl", "ps", "readlink", "rm", "rmdir", "sed", "setsid", "sh", "sleep",
+    "sort", "stat", "strace", "tac", "tail", "tar", "tee", "timeout", "touch", "true", "umount", "unshare", "wc",
+    "xargs",
 ];
 /// What the guest's busybox must be able to do before anything else is there.
 const INIT_APPLETS: &[&str] = &["cat", "chmod", "ln", "mkdir", "mount", "poweroff", "sh", "sleep", "stat"];
