@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::cmd;
 use crate::place::Place;
 use crate::setup::{self, Group};
-use crate::test::live::{AGENT, SKIPS};
+use crate::test::live::{AGENT, SKIPS, build_actor};
 use crate::test::tally::Tally;
 use crate::vm::{self, Machine, Report, Step};
 
@@ -83,6 +83,7 @@ fn judge(series: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
 
 /// The end-to-end tests' programs, built but not run.
 fn test_programs(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
+    build_actor(place)?;
     let mut build = place.cargo();
     build.args([
         "test",
