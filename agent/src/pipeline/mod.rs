@@ -2,6 +2,7 @@
 //!
 //! What the parts decide is pure; this module is the edge that gives them the clock, the file system and the kernel.
 
+mod health;
 pub mod judge;
 pub mod process;
 pub mod watchset;
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokenhound_common::{loss::Reason, process::ProcessKey, watch::FileWatch};
+use tokenhound_common::{process::ProcessKey, watch::FileWatch};
 
 use self::{
     process::Processes,
@@ -28,7 +29,6 @@ use crate::{
         engine::{Engine, Outcome},
         judge::Verdict,
         process_inspection,
-        sensor_degraded::Degradation,
     },
     finding::model::{Finding, Salt},
     ingest::{
@@ -137,6 +137,7 @@ pub struct Pipeline {
     lost: HashMap<&'static str, u64>,
     evicted: HashMap<&'static str, u64>,
     malformed: u64,
+    unwatched: u64,
     late: u64,
     /// Our own thread-group id: what we open ourselves is not an access.
     own: u32,
@@ -185,6 +186,7 @@ impl Pipeline {
             lost: HashMap::new(),
             evicted: HashMap::new(),
             malformed: 0,
+            unwatched: 0,
             late: 0,
             newest: KernelTime(0),
             sensor,
@@ -192,7 +194,7 @@ impl Pipeline {
         };
         pipeline.report_probes();
         // The first scan is waited for: a store that exists is watched by its id from the start.
-        pipeline.apply_watchset(true)?;
+        pipeline.apply_watchset(true);
         for (ring, bytes) in std::mem::take(&mut pipeline.sensor.early) {
             pipeline.take(ring, &bytes);
         }
@@ -221,35 +223,35 @@ impl Pipeline {
             let timeout = if self.reorder.is_empty() { HEALTH_INTERVAL } else { REORDER_WINDOW };
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
             let stop = readable(wake).map_err(PipelineError::Poll)?;
-            self.turn()?;
+            self.turn();
             if stop {
-                return self.finish();
+                self.finish();
+                return Ok(());
             }
         }
     }
 
     /// Takes in everything that the kernel had reported before this call.
-    fn finish(&mut self) -> Result<(), PipelineError> {
+    fn finish(&mut self) {
         let until = now();
         while self.newest < until && self.drain() > 0 {}
         while let Some(observation) = self.reorder.pop(KernelTime(u64::MAX)) {
-            self.observe(&observation)?;
+            self.observe(&observation);
         }
-        self.health()
+        self.health();
     }
 
-    fn turn(&mut self) -> Result<(), PipelineError> {
+    fn turn(&mut self) {
         self.drain();
-        self.apply_watchset(false)?;
+        self.apply_watchset(false);
         let now = now();
         while let Some(observation) = self.reorder.pop(now) {
-            self.observe(&observation)?;
+            self.observe(&observation);
         }
         if now >= self.next_health {
             self.next_health = KernelTime(now.0 + HEALTH_INTERVAL.as_nanos() as u64);
-            self.health()?;
+            self.health();
         }
-        Ok(())
     }
 
     fn drain(&mut self) -> usize {
@@ -281,40 +283,50 @@ impl Pipeline {
         }
     }
 
-    fn observe(&mut self, observation: &Observation) -> Result<(), PipelineError> {
+    fn observe(&mut self, observation: &Observation) {
         let learnt = self.processes.observe(observation);
         if let Some(home) = learnt.home {
             self.watchset.send(Command::Home(home));
         }
         if let Some(overrides) = learnt.overrides {
-            self.watch_overrides(&overrides)?;
+            self.watch_overrides(&overrides);
         }
-        match observation {
-            Observation::Open(open) if !open.canary => self.opened(open),
-            _ => Ok(()),
+        if let Observation::Open(open) = observation
+            && !open.canary
+        {
+            self.opened(open);
         }
     }
 
     /// A variable of a process that has just started moves a store: watch the new place as well.
-    fn watch_overrides(&mut self, overrides: &EnvOverrides) -> Result<(), PipelineError> {
+    fn watch_overrides(&mut self, overrides: &EnvOverrides) {
         let plan = self.catalogue.watch_plan_of(overrides);
         self.watchset.send(Command::Overrides(plan.clone(), overrides.clone()));
         self.watchset.merge_names(plan);
         let names = self.watchset.names();
-        self.sensor.keys.watch_names(&names.name_keys(), &names.filter())?;
-        Ok(())
+        let outcome = self.sensor.keys.watch_names(&names.name_keys(), &names.filter());
+        self.watched(outcome);
     }
 
-    fn opened(&mut self, open: &Open) -> Result<(), PipelineError> {
-        let Some(target) = self.target(open)? else {
-            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
-            return Ok(());
-        };
-        let Some(chain) = self.processes.chain(open) else { return Ok(()) };
-        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
-            return Ok(());
+    /// A key that the kernel did not take is no reason to stop: what is watched already stays watched, and the gap is
+    /// reported with the losses.
+    fn watched<T>(&mut self, outcome: Result<T, KeysError>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "something is not watched that should be");
+            self.unwatched += 1;
         }
-        let Some(reader) = chain.processes.first() else { return Ok(()) };
+    }
+
+    fn opened(&mut self, open: &Open) {
+        let Some(target) = self.target(open) else {
+            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
+            return;
+        };
+        let Some(chain) = self.processes.chain(open) else { return };
+        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
+            return;
+        }
+        let Some(reader) = chain.processes.first() else { return };
         let name = reader.name().to_owned();
         let home = self.processes.home(reader);
         let judgements = match &target {
@@ -333,7 +345,7 @@ impl Pipeline {
             target,
             chain,
         };
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return Ok(()) };
+        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             // For summaries only; a full queue costs a line there, never a finding.
@@ -341,7 +353,6 @@ impl Pipeline {
             let _ = self.findings.try_send(read);
         }
         self.deliver(outcome);
-        Ok(())
     }
 
     fn in_scope(&self, key: ProcessKey) -> bool {
@@ -352,10 +363,10 @@ impl Pipeline {
     }
 
     /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
-    fn target(&mut self, open: &Open) -> Result<Option<Target>, PipelineError> {
+    fn target(&mut self, open: &Open) -> Option<Target> {
         match open.object {
-            Object::ProcEnviron(key) => Ok(Some(Target::ProcEnviron(self.processes.get(key).map(Box::new)))),
-            Object::ProcMem(key) => Ok(Some(Target::ProcMem(self.processes.get(key).map(Box::new)))),
+            Object::ProcEnviron(key) => Some(Target::ProcEnviron(self.processes.get(key).map(Box::new))),
+            Object::ProcMem(key) => Some(Target::ProcMem(self.processes.get(key).map(Box::new))),
             Object::File => {
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
@@ -366,21 +377,22 @@ impl Pipeline {
                 };
                 let mut known_as = None;
                 if stores.is_empty() {
-                    let Some(known) = self.watchset.known_as(open.file.id) else { return Ok(None) };
+                    let known = self.watchset.known_as(open.file.id)?;
                     stores = self.catalogue.stores_for(&known, homes, overrides);
                     known_as = Some(known);
                 }
                 if stores.is_empty() {
-                    return Ok(None);
+                    return None;
                 }
                 let stores = stores.into_iter().map(|store| store.id.clone()).collect();
                 if known_as.is_none() && !open.unlinked {
                     // From now on it is watched whatever name leads to it.
-                    self.sensor.keys.watch(open.file.id, FileWatch::ITSELF)?;
+                    let outcome = self.sensor.keys.watch(open.file.id, FileWatch::ITSELF);
+                    self.watched(outcome);
                     self.watchset.remember(open.file.id, &open.path.path);
                 }
                 let path = open.path.path.clone();
-                Ok(Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode }))
+                Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode })
             }
         }
     }
@@ -398,87 +410,13 @@ impl Pipeline {
         }
     }
 
-    fn apply_watchset(&mut self, wait: bool) -> Result<(), PipelineError> {
+    fn apply_watchset(&mut self, wait: bool) {
         while let Some(update) = self.watchset.receive(wait && !self.watchset.complete()) {
-            match update {
-                Update::All(files) => self.sensor.keys.replace(&files)?,
-                Update::One(id, flags) => {
-                    self.sensor.keys.watch(id, flags)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at what was lost since the last time and reports it.
-    fn health(&mut self) -> Result<(), PipelineError> {
-        self.clock.resample();
-        self.sensor.flush_log();
-        match self.sensor.lost() {
-            Ok(lost) => {
-                let counted =
-                    |reason| lost.iter().filter(|(known, ..)| *known == reason).map(|(.., count)| count).sum::<u64>();
-                // A record without room uses up its number: what is missing beyond those, nobody accounts for.
-                let hits = self.sequences.missing(Ring::Hits).saturating_sub(counted(Reason::HITS_RING_FULL));
-                let life = self.sequences.missing(Ring::Life).saturating_sub(counted(Reason::LIFE_RING_FULL));
-                for (reason, label, total) in lost {
-                    self.lost_records(label, total, reason != Reason::LIFE_RING_FULL);
-                }
-                self.lost_records("hits_unaccounted", hits, true);
-                self.lost_records("life_unaccounted", life, false);
-            }
-            Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
-        }
-        self.lost_records("malformed", self.malformed, true);
-        self.lost_records("program_busy", self.sensor.misses(), true);
-        let late = self.reorder.late();
-        events::RecordsRead { kind: "late", count: late - self.late }.emit(&self.metrics);
-        self.late = late;
-        events::ProcessesTracked(self.processes.len()).emit(&self.metrics);
-        self.evictions();
-        Ok(())
-    }
-
-    fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) {
-        let before = self.lost.insert(reason, total).unwrap_or(0);
-        if total <= before {
-            return;
-        }
-        events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
-        self.degraded(&Degradation::Lost { reason: reason.to_owned(), total, reads });
-    }
-
-    fn degraded(&mut self, degradation: &Degradation) {
-        let time = now();
-        if let Some(finding) = self.engine.degraded(degradation, time, self.clock.wall(time)) {
-            self.deliver(Outcome { findings: vec![finding], verdicts: Vec::new() });
-        }
-    }
-
-    /// Entries that bounded tables had to give up.
-    fn evictions(&mut self) {
-        let stats = self.processes.stats();
-        let lineage = [
-            ("lineage_exited", stats.evicted_exited),
-            ("lineage_ancestor", stats.evicted_ancestor),
-            ("lineage_alive", stats.evicted_alive),
-        ];
-        for (table, total) in self.engine.evictions().into_iter().chain(lineage) {
-            let before = self.evicted.insert(table, total).unwrap_or(0);
-            if total > before {
-                events::TableEvicted { table, count: total - before }.emit(&self.metrics);
-            }
-        }
-    }
-
-    fn report_probes(&mut self) {
-        let tier = self.sensor.plan.tier;
-        for proof in self.proofs.clone() {
-            let probe = proof.hook.program();
-            events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.metrics);
-            if let Some(why) = proof.failure {
-                self.degraded(&Degradation::Probe { probe: probe.to_owned(), tier, why });
-            }
+            let outcome = match update {
+                Update::All(files) => self.sensor.keys.replace(&files),
+                Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
+            };
+            self.watched(outcome);
         }
     }
 }

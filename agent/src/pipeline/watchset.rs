@@ -1,22 +1,22 @@
-//! Keeps the set of watched files fresh: finds what exists, sees what is created or renamed into place, and remembers
+//! Keeps the set of watched files fresh: finds what exists and what is created or renamed into place, and remembers
 //! by which name a file is known.
 //!
 //! Names are watched by the kernel itself; ids are what catches a store that is reached by another name. A thread of its
-//! own walks the homes and listens to the directories of stores, so that no walk ever holds up the rings.
+//! own walks the homes and looks at the directories of stores, so that no walk ever holds up the rings.
+//!
+//! It looks at change times instead of listening with inotify: one inotify watch makes the kernel look for listeners on
+//! each open and read of that file system, which costs everybody more than our own programs do (`docs/benchmarks.md`).
 
 use std::{
-    collections::{HashMap, VecDeque},
-    io,
+    collections::{HashMap, HashSet, VecDeque},
+    fs, io,
+    os::unix::fs::DirEntryExt,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::inotify,
-};
 use tokenhound_common::{
     limits::MAX_FILE_IDS,
     record::FileId,
@@ -33,21 +33,23 @@ use crate::{
     kernel::file_id::Mounts,
 };
 
-/// How often everything is looked for again: what inotify cannot tell (more directories than it may watch, network file
-/// systems, files that appear deep in a tree) is found then.
+/// How often everything is looked for again: files that appear deep in a tree, or in directories that are new.
 const RESCAN: Duration = Duration::from_secs(60);
 
 /// One look in so many also searches whole homes for files that can be anywhere (`*.kdbx`): by far the dearest part.
 const SEARCH_EVERY: u32 = 60;
 
-/// How long the thread waits for changes before it looks whether it has been given work.
-const IDLE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How often the directories of stores are looked at for entries that have come or were renamed into place.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Most files remembered whose name is gone: a store that was moved away is still the same store.
 const MAX_GONE: usize = 4096;
 
-/// Most directories listened to. The kernel's own limit (`fs.inotify.max_user_watches`) may be lower.
+/// Most directories looked at.
 const MAX_DIRECTORIES: usize = 8192;
+
+/// Most entries of a changed directory that are looked at; the rest is left to the next full look.
+const MAX_ENTRIES: usize = 4096;
 
 /// Work for the thread.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ impl Watchset {
     ///
     /// # Errors
     ///
-    /// When inotify or the thread cannot be had.
+    /// When the thread cannot be had.
     pub fn start(
         catalogue: &Arc<Catalogue>,
         plan: WatchPlan,
@@ -97,13 +99,11 @@ impl Watchset {
     ) -> io::Result<Self> {
         let (commands, receive) = mpsc::sync_channel(1024);
         let (send, messages) = mpsc::sync_channel(1024);
-        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let mut looker = Looker {
             catalogue: Arc::clone(catalogue),
             plan: plan.clone(),
             homes,
             overrides,
-            inotify,
             directories: HashMap::new(),
             seen: HashMap::new(),
             gone: VecDeque::new(),
@@ -180,8 +180,8 @@ struct Looker {
     plan: WatchPlan,
     homes: Homes,
     overrides: EnvOverrides,
-    inotify: rustix::fd::OwnedFd,
-    directories: HashMap<i32, PathBuf>,
+    /// Change time of each directory when it was last looked at, in nanoseconds.
+    directories: HashMap<PathBuf, i128>,
     seen: HashMap<FileKey, (FileWatch, PathBuf)>,
     gone: VecDeque<(FileKey, FileWatch, PathBuf)>,
     commands: mpsc::Receiver<Command>,
@@ -203,31 +203,31 @@ impl Looker {
                 next = if looks == 0 { Instant::now() } else { Instant::now() + RESCAN };
                 looks += 1;
             }
-            match self.take_commands() {
-                Ok(true) => next = Instant::now(),
-                Ok(false) => {}
-                Err(Gone) => return,
-            }
-            if self.listen().is_err() {
-                return;
+            match self.commands.recv_timeout(LOOK) {
+                Ok(command) => {
+                    if self.obey(command) {
+                        next = Instant::now();
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if self.look_at_directories().is_err() {
+                        return;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     /// Returns whether everything has to be looked at again.
-    fn take_commands(&mut self) -> Result<bool, Gone> {
-        let mut again = false;
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Overrides(plan, overrides)) => {
-                    self.plan.merge(plan);
-                    self.overrides.merge(&overrides);
-                    again = true;
-                }
-                Ok(Command::Home(home)) => again |= self.homes.insert(&home),
-                Err(mpsc::TryRecvError::Empty) => return Ok(again),
-                Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Overrides(plan, overrides) => {
+                self.plan.merge(plan);
+                self.overrides.merge(&overrides);
+                true
             }
+            Command::Home(home) => self.homes.insert(&home),
         }
     }
 
@@ -248,7 +248,7 @@ impl Looker {
             let directory = target.kind == TargetKind::Entries;
             let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: id.generation, flags: 0 });
             watch.flags |= if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
-            self.listen_to(if directory { Some(&target.path) } else { target.path.parent() });
+            self.remember_directory(if directory { Some(&target.path) } else { target.path.parent() });
             if !directory {
                 seen.insert(FileKey::of(id), (*watch, target.known_as));
             }
@@ -279,40 +279,31 @@ impl Looker {
         files.extend(self.gone.iter().map(|(key, watch, _)| (*key, *watch)));
     }
 
-    fn listen_to(&mut self, directory: Option<&Path>) {
+    fn remember_directory(&mut self, directory: Option<&Path>) {
         let Some(directory) = directory else { return };
-        if self.directories.len() >= MAX_DIRECTORIES {
-            return;
-        }
-        let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ONLYDIR;
-        match inotify::add_watch(&self.inotify, directory, events) {
-            Ok(watch) => {
-                self.directories.insert(watch, directory.to_owned());
-            }
-            Err(error) => tracing::debug!(directory = %directory.display(), %error, "cannot listen to a directory"),
+        if self.directories.len() < MAX_DIRECTORIES && !self.directories.contains_key(directory) {
+            // Zero: the next look lists it whole, so that nothing falls between the scan and now.
+            self.directories.insert(directory.to_owned(), 0);
         }
     }
 
-    /// Waits for changes, and reports files that are stores.
-    fn listen(&mut self) -> Result<(), Gone> {
-        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
-        if !matches!(poll(&mut fds, Some(&IDLE)), Ok(ready) if ready > 0) {
+    /// Reports files of stores that have come into directories since the last look.
+    fn look_at_directories(&mut self) -> Result<(), Gone> {
+        let mut new = Vec::new();
+        self.directories.retain(|directory, known| {
+            let Some(now) = changed(directory) else { return false };
+            if now != *known {
+                *known = now;
+                new.push(directory.clone());
+            }
+            true
+        });
+        if new.is_empty() {
             return Ok(());
         }
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 16 * 1024];
-        let mut changed = Vec::new();
-        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        while let Ok(event) = reader.next() {
-            use std::os::unix::ffi::OsStrExt;
-            let directory = self.directories.get(&event.wd());
-            if event.events().contains(inotify::ReadFlags::IGNORED) {
-                self.directories.remove(&event.wd());
-            } else if let (Some(directory), Some(name)) = (directory, event.file_name()) {
-                changed.push(directory.join(std::ffi::OsStr::from_bytes(name.to_bytes())));
-            }
-        }
         let mounts = Mounts::read().unwrap_or_default();
-        for path in changed {
+        let inodes: HashSet<u64> = self.seen.keys().map(|key| key.inode).collect();
+        for path in new.iter().flat_map(|directory| entries(directory, &inodes)) {
             if self.catalogue.stores_for(&path, &self.homes, &self.overrides).is_empty() {
                 continue;
             }
@@ -325,6 +316,19 @@ impl Looker {
         }
         Ok(())
     }
+}
+
+/// When a directory's entries last changed, in nanoseconds since the epoch; `None` if it is gone.
+fn changed(directory: &Path) -> Option<i128> {
+    let stat = rustix::fs::stat(directory).ok()?;
+    Some(i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec))
+}
+
+/// Entries of a directory whose inodes are not known.
+fn entries(directory: &Path, known: &HashSet<u64>) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let new = entries.take(MAX_ENTRIES).flatten().filter(|entry| !known.contains(&entry.ino()));
+    new.map(|entry| entry.path()).collect()
 }
 
 /// The pipeline has ended.
