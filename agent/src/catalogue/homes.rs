@@ -145,6 +145,18 @@ impl EnvOverrides {
         }
     }
 
+    /// The values that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = Self::new();
+        for (name, value) in self.iter() {
+            if !other.values.get(name).is_some_and(|known| known.contains(value)) {
+                left.insert(name, value.to_owned());
+            }
+        }
+        left
+    }
+
     /// Takes over the values of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (name, value) in other.iter() {

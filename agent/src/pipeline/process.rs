@@ -113,7 +113,9 @@ impl Processes {
         let own = EnvOverrides::of(&moved, process.cwd.as_deref());
         let before = self.overrides.clone();
         self.overrides.merge(&own);
-        Learnt { overrides: (self.overrides != before).then_some(own), home }
+        // Values beyond the bound were not taken, and move nothing.
+        let new = self.overrides.without(&before);
+        Learnt { overrides: (new != EnvOverrides::new()).then_some(new), home }
     }
 
     /// The reader of an open with its ancestors, as they were at that moment, with every fact that the edge can add.

@@ -4,7 +4,7 @@
 //! is what the kernel sees, but LLVM puts only the types of globals and of the arguments of functions into it: of the
 //! wire that is what the agent sets before load, and the process key. DWARF has all of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use gimli::{
     AttributeValue, DW_AT_byte_size, DW_AT_count, DW_AT_data_member_location, DW_AT_name, DW_AT_type,
@@ -112,12 +112,13 @@ fn the_objects_debug_information_has_every_struct_as_the_agent_has_it() {
     for layout in layouts() {
         let name = layout.name;
         let described = dwarf.structures.get(name).unwrap_or_else(|| panic!("the object has no {name}"));
-        for (size, members) in described {
+        // Other crates of the object may have a struct of that name: ours is the one with our members.
+        let wanted: BTreeSet<&str> = layout.members.iter().map(|(member, ..)| *member).collect();
+        let names = |members: &[DwarfMember]| wanted == members.iter().map(|member| member.name.as_str()).collect();
+        let ours: Vec<_> = described.iter().filter(|(_, members)| names(members)).collect();
+        assert!(!ours.is_empty(), "the object has no {name} with the members {wanted:?}");
+        for (size, members) in ours {
             assert_eq!(*size as usize, layout.size, "{name}");
-            let wanted: Vec<_> = layout.members.iter().map(|(member, ..)| *member).collect();
-            let mut found: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-            found.sort_by_key(|name| wanted.iter().position(|wanted| wanted == name));
-            assert_eq!(found, wanted, "{name}");
             for (member, offset, size) in &layout.members {
                 let found = members.iter().find(|found| found.name == *member).unwrap();
                 assert_eq!((found.offset as usize, found.size as usize), (*offset, *size), "{name}.{member}");
