@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["read", file] => read(file),
         ["fork-read", file] => wait_for(fork(|| read(file))),
-        ["brief", file] => brief(file),
+        ["brief", microseconds, file] => brief(microseconds.parse().expect("a number"), file),
         ["orphan", file] => orphan(file),
         ["crowd", count, program, file] => crowd(count.parse().expect("a number"), program, file),
         ["handle", file] => read_fd(by_handle(Path::new(file))),
@@ -81,8 +81,8 @@ fn wait_for(pid: libc::pid_t) {
     assert_eq!((waited, status), (pid, 0), "the child failed");
 }
 
-/// Children that open, read and end, until one lived for less than a millisecond. Prints its pid.
-fn brief(file: &str) {
+/// Children that open, read and end, until one lived for less than so long. Prints its pid.
+fn brief(microseconds: u128, file: &str) {
     let path = CString::new(file).expect("a path");
     for _ in 0..200 {
         let start = Instant::now();
@@ -98,12 +98,12 @@ fn brief(file: &str) {
             }
         }
         wait_for(pid);
-        if start.elapsed().as_micros() < 1000 {
+        if start.elapsed().as_micros() < microseconds {
             println!("{pid}");
             return;
         }
     }
-    panic!("no child lived for less than a millisecond");
+    panic!("no child lived for less than {microseconds} microseconds");
 }
 
 /// A grandchild in a session of its own reads once its parent has ended and it belongs to init.

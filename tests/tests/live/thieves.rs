@@ -131,5 +131,6 @@ fn a_name_is_no_proof() {
         let act = scene.theft("argv0", GH, r#"exec bash -c 'exec -a /usr/bin/gh cat "$STORE"'"#);
         scene.add(act.reader(skip::program("cat").unwrap()));
     }
-    scene.play();
+    let watched = scene.play();
+    assert!(watched.findings.iter().all(|finding| finding.user() == "nobody"), "{}", watched.story());
 }

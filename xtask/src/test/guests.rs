@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::cmd;
 use crate::place::Place;
 use crate::setup::{self, Group};
-use crate::test::live::{AGENT, SKIPS, build_actor};
+use crate::test::live::{AGENT, SKIPS};
 use crate::test::tally::Tally;
 use crate::vm::{self, Machine, Report, Step};
 
@@ -41,7 +41,9 @@ pub(crate) fn run_command(place: &Place, series: &str, command: &str) -> anyhow:
 fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> anyhow::Result<(Report, Vec<Step>)> {
     let mut programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
     let mut steps = vec![Step { name: "doctor".to_owned(), command: format!("/{GUEST_AGENT} doctor") }];
-    for (index, program) in test_programs(place)?.into_iter().enumerate() {
+    let built = test_programs(place)?;
+    programs.extend(built.helpers);
+    for (index, program) in built.tests.into_iter().enumerate() {
         let place = format!("usr/lib/tokenhound/tests-{index}");
         steps.push(test_step(&place, index, only));
         programs.push((program, place));
@@ -81,9 +83,17 @@ fn judge(series: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
     }
 }
 
+/// What the end-to-end tests are built into.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Built {
+    /// Programs that are tests.
+    tests: Vec<PathBuf>,
+    /// Programs that tests start, from here to there: they look for them in their own directory.
+    helpers: Vec<(PathBuf, String)>,
+}
+
 /// The end-to-end tests' programs, built but not run.
-fn test_programs(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
-    build_actor(place)?;
+fn test_programs(place: &Place) -> anyhow::Result<Built> {
     let mut build = place.cargo();
     build.args([
         "test",
@@ -94,23 +104,26 @@ fn test_programs(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
         "--message-format=json-render-diagnostics",
     ]);
     let messages = cmd::output(&mut build)?;
-    let programs = programs_in(&messages)?;
-    if programs.is_empty() {
+    let built = programs_in(&messages)?;
+    if built.tests.is_empty() {
         bail!("the end-to-end tests have no program");
     }
-    Ok(programs)
+    Ok(built)
 }
 
-/// The test programs that cargo's messages name.
-fn programs_in(messages: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut programs = Vec::new();
+/// The programs that cargo's messages name.
+fn programs_in(messages: &str) -> anyhow::Result<Built> {
+    let mut built = Built::default();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let message: serde_json::Value = serde_json::from_str(line).context("cargo's message is no JSON")?;
+        let Some(program) = message["executable"].as_str().map(PathBuf::from) else { continue };
         if message["profile"]["test"] == true {
-            programs.extend(message["executable"].as_str().map(PathBuf::from));
+            built.tests.push(program);
+        } else if let Some(name) = message["target"]["name"].as_str() {
+            built.helpers.push((program, format!("usr/lib/tokenhound/{name}")));
         }
     }
-    Ok(programs)
+    Ok(built)
 }
 
 #[cfg(test)]
@@ -118,12 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_test_programs_and_nothing_else() {
-        let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/agent"}
-{"reason":"compiler-artifact","profile":{"test":true},"executable":null}
-{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/tests-1"}
+    fn finds_tests_and_what_they_start() {
+        let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"target":{"name":"libc"},"executable":null}
+{"reason":"compiler-artifact","profile":{"test":false},"target":{"name":"actor"},"executable":"/t/actor"}
+{"reason":"compiler-artifact","profile":{"test":true},"target":{"name":"live"},"executable":"/t/live-1"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(programs_in(messages).unwrap(), [PathBuf::from("/t/tests-1")]);
+        let helpers = vec![(PathBuf::from("/t/actor"), "usr/lib/tokenhound/actor".to_owned())];
+        assert_eq!(programs_in(messages).unwrap(), Built { tests: vec![PathBuf::from("/t/live-1")], helpers });
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::cmd;
 use crate::place::Place;
 use crate::test::tally::Tally;
 
@@ -21,8 +20,8 @@ pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally) {
         tally.skip("live tests: only root may load kernel programs");
         return;
     }
-    let prepare = || anyhow::Ok((crate::build_agent(place)?, build_actor(place)?, fresh_skips(place)?));
-    let (agent, (), skips) = match prepare() {
+    let prepared = crate::build_agent(place).and_then(|agent| Ok((agent, fresh_skips(place)?)));
+    let (agent, skips) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => return tally.check("build for live tests", Err(failure)),
     };
@@ -33,12 +32,6 @@ pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally) {
     for reason in fs::read_to_string(&skips).unwrap_or_default().lines() {
         tally.turn_into_skip(reason);
     }
-}
-
-/// Builds the program that the end-to-end tests carry in them. Cargo builds it beside them, in no order, so that in a
-/// fresh checkout they would not find it.
-pub(super) fn build_actor(place: &Place) -> anyhow::Result<()> {
-    cmd::run(place.cargo().args(["build", "--quiet", "--package", "tokenhound-tests", "--bins", "--locked"]))
 }
 
 fn fresh_skips(place: &Place) -> anyhow::Result<PathBuf> {
