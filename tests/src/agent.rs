@@ -38,8 +38,7 @@ impl<'s> Agent<'s> {
     /// When it does not become ready in time.
     #[must_use]
     pub fn start(stage: &'s Stage) -> Self {
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        wait_for_others();
+        let one = alone();
         let (port, findings) = (http::free_port(), stage.path("out/agent-findings"));
         let mut process = Background::start(command(stage, port).arg("--findings").arg(&findings));
         process.until("readiness", || http::get(port, "/readyz").filter(|(status, _)| *status == 200));
@@ -120,12 +119,18 @@ pub fn command(stage: &Stage, port: u16) -> Command {
     command
 }
 
-/// Waits until no other agent runs here, such as one of another test program.
-fn wait_for_others() {
+/// Waits until no other agent runs here, one of another test program included, and keeps our own tests from starting
+/// one.
+///
+/// # Panics
+/// When another one runs for too long.
+pub fn alone() -> MutexGuard<'static, ()> {
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let deadline = Instant::now() + patience();
-    let Ok(lock) = File::open(LOCK) else { return };
+    let Ok(lock) = File::open(LOCK) else { return one };
     while lock.try_lock().is_err() {
         assert!(Instant::now() < deadline, "an agent that is not ours holds {LOCK}");
         std::thread::yield_now();
     }
+    one
 }

@@ -132,6 +132,8 @@ fn a_port_in_use() {
         return;
     }
     let stage = Stage::new();
+    // Or that one's lock would be the reason.
+    let _alone = agent::alone();
     let port = http::free_port();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let ended = process::run(&mut agent::command(&stage, port), b"");
