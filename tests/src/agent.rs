@@ -31,6 +31,13 @@ pub struct Agent<'s> {
     _one: MutexGuard<'static, ()>,
 }
 
+/// Waits until no agent runs here and keeps others from starting while the result is held.
+pub fn alone() -> MutexGuard<'static, ()> {
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    wait_for_others();
+    one
+}
+
 impl<'s> Agent<'s> {
     /// Starts it and waits until it is ready.
     ///
@@ -38,8 +45,7 @@ impl<'s> Agent<'s> {
     /// When it does not become ready in time.
     #[must_use]
     pub fn start(stage: &'s Stage) -> Self {
-        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        wait_for_others();
+        let one = alone();
         let (port, findings) = (http::free_port(), stage.path("out/agent-findings"));
         let mut process = Background::start(command(stage, port).arg("--findings").arg(&findings));
         process.until("readiness", || http::get(port, "/readyz").filter(|(status, _)| *status == 200));
