@@ -31,6 +31,13 @@ pub struct Agent<'s> {
     _one: MutexGuard<'static, ()>,
 }
 
+/// Waits until no agent runs here and keeps others from starting while the result is held.
+pub fn alone() -> MutexGuard<'static, ()> {
+    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    wait_for_others();
+    one
+}
+
 impl<'s> Agent<'s> {
     /// Starts it and waits until it is ready.
     ///

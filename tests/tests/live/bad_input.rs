@@ -135,6 +135,8 @@ fn a_port_in_use() {
     // Or that one's lock would be the reason.
     let _alone = agent::alone();
     let port = http::free_port();
+    // An agent that runs would be the first thing it complains of.
+    let _alone = agent::alone();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let ended = process::run(&mut agent::command(&stage, port), b"");
     assert_eq!(ended.code(), 1, "{}", ended.err());

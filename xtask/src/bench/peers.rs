@@ -25,18 +25,22 @@ pub(super) enum Peer {
     /// No program at all, but one never-called system call traced: the kernel then takes its slow path for all of
     /// them. What any tracer of system calls costs before it does anything.
     SlowPath,
+    /// A program that does nothing on the exit of openat: what any tracer of that call costs.
+    EmptyProgram,
     Auditd,
     Bpftrace,
     Fatrace,
 }
 
 impl Peer {
-    pub(super) const ALL: [Self; 5] = [Self::Agent, Self::SlowPath, Self::Auditd, Self::Bpftrace, Self::Fatrace];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Agent, Self::SlowPath, Self::EmptyProgram, Self::Auditd, Self::Bpftrace, Self::Fatrace];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Agent => "tokenhound",
             Self::SlowPath => "slow path alone",
+            Self::EmptyProgram => "empty program",
             Self::Auditd => "auditd",
             Self::Bpftrace => "bpftrace",
             Self::Fatrace => "fatrace",
@@ -47,6 +51,7 @@ impl Peer {
         match self {
             Self::Agent => "run, full catalogue",
             Self::SlowPath => "tracefs: sys_exit_acct on, nothing attached",
+            Self::EmptyProgram => "bpftrace: sys_exit_openat, compares the pid",
             Self::Auditd => "auditctl -w FILE -p r",
             Self::Bpftrace => "sys_enter_openat, filter on the same name",
             Self::Fatrace => "all mounts",
@@ -64,7 +69,10 @@ impl Peer {
             Self::Agent => agent(scene),
             Self::SlowPath => slow_path(),
             Self::Auditd => auditd(scene),
-            Self::Bpftrace => bpftrace(scene),
+            Self::EmptyProgram => bpftrace(scene, "sys_exit_openat", &format!("pid == {}", std::process::id())),
+            Self::Bpftrace => {
+                bpftrace(scene, "sys_enter_openat", &format!("str(args->filename) == \"{}\"", scene.watched.display()))
+            }
             Self::Fatrace => fatrace(scene),
         }
     }
@@ -220,12 +228,10 @@ fn auditd(scene: &Scene) -> anyhow::Result<Running> {
     Ok(Running { _process: Some(process), _undo: undo })
 }
 
-fn bpftrace(scene: &Scene) -> anyhow::Result<Running> {
+/// bpftrace on one event of openat; it reports what `filter` lets through, which must include our own opens.
+fn bpftrace(scene: &Scene, event: &str, filter: &str) -> anyhow::Result<Running> {
     let output = scene.scratch.join("bpftrace.out");
-    let program = format!(
-        "tracepoint:syscalls:sys_enter_openat /str(args->filename) == \"{}\"/ {{ printf(\"hit %d %s\\n\", pid, comm); }}",
-        scene.watched.display()
-    );
+    let program = format!("tracepoint:syscalls:{event} /{filter}/ {{ printf(\"hit %d %s\\n\", pid, comm); }}");
     let mut command = Command::new("bpftrace");
     command.args(["-B", "line", "-e", &program]).stdin(Stdio::null()).stdout(fs::File::create(&output)?);
     command.stderr(fs::File::create(scene.scratch.join("bpftrace.log"))?);
