@@ -126,18 +126,12 @@ pub fn command(stage: &Stage, port: u16) -> Command {
     command
 }
 
-/// Waits until no other agent runs here, one of another test program included, and keeps our own tests from starting
-/// one.
-///
-/// # Panics
-/// When another one runs for too long.
-pub fn alone() -> MutexGuard<'static, ()> {
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+/// Waits until no other agent runs here, such as one of another test program.
+fn wait_for_others() {
     let deadline = Instant::now() + patience();
-    let Ok(lock) = File::open(LOCK) else { return one };
+    let Ok(lock) = File::open(LOCK) else { return };
     while lock.try_lock().is_err() {
         assert!(Instant::now() < deadline, "an agent that is not ours holds {LOCK}");
         std::thread::yield_now();
     }
-    one
 }

@@ -132,8 +132,6 @@ fn a_port_in_use() {
         return;
     }
     let stage = Stage::new();
-    // Or that one's lock would be the reason.
-    let _alone = agent::alone();
     let port = http::free_port();
     // An agent that runs would be the first thing it complains of.
     let _alone = agent::alone();
