@@ -98,18 +98,6 @@ const SKIPPED: &[&str] = &[
     "sys",
 ];
 
-/// Homes of this machine: those of the user database and what lies in `/home`.
-///
-/// # Errors
-/// `/etc/passwd` cannot be read.
-pub fn homes_of_machine() -> std::io::Result<Homes> {
-    let mut homes = Homes::from_passwd(&fs::read_to_string("/etc/passwd")?);
-    for entry in fs::read_dir("/home").into_iter().flatten().flatten() {
-        homes.insert(&entry.path());
-    }
-    Ok(homes)
-}
-
 impl Catalogue {
     /// Finds every existing file of a watched store, and the directories whose entries must be watched.
     #[must_use]

@@ -21,11 +21,14 @@ impl Pipeline {
                 // A record without room uses up its number: what is missing beyond those, nobody accounts for.
                 let hits = self.sequences.missing(Ring::Hits).saturating_sub(counted(Reason::HITS_RING_FULL));
                 let life = self.sequences.missing(Ring::Life).saturating_sub(counted(Reason::LIFE_RING_FULL));
+                let mut exits_lost = false;
                 for (reason, label, total) in lost {
-                    self.lost_records(label, total, reason != Reason::LIFE_RING_FULL);
+                    let grew = self.lost_records(label, total, reason != Reason::LIFE_RING_FULL);
+                    exits_lost |= grew && reason == Reason::LIFE_RING_FULL;
                 }
                 self.lost_records("hits_unaccounted", hits, true);
-                self.lost_records("life_unaccounted", life, false);
+                exits_lost |= self.lost_records("life_unaccounted", life, false);
+                self.reconcile(exits_lost);
             }
             Err(error) => tracing::warn!(%error, "the kernel's loss counters could not be read"),
         }
@@ -39,13 +42,23 @@ impl Pipeline {
         self.evictions();
     }
 
-    fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) {
+    /// After exits were lost, and not while they still are: the storm that cost them leaves no time for it.
+    fn reconcile(&mut self, exits_lost: bool) {
+        if self.exits_lost && !exits_lost {
+            self.processes.reconcile(now());
+        }
+        self.exits_lost = exits_lost;
+    }
+
+    /// Returns whether more are lost than the last time.
+    fn lost_records(&mut self, reason: &'static str, total: u64, reads: bool) -> bool {
         let before = self.lost.insert(reason, total).unwrap_or(0);
         if total <= before {
-            return;
+            return false;
         }
         events::RecordsLost { reason, count: total - before }.emit(&self.metrics);
         self.degraded(&Degradation::Lost { reason: reason.to_owned(), total, reads });
+        true
     }
 
     fn degraded(&mut self, degradation: &Degradation) {

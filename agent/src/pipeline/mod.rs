@@ -41,7 +41,7 @@ use crate::{
     policy::Policy,
     probe::{
         keys::KeysError,
-        load::{LoadError, Sensor},
+        load::Sensor,
         selftest::{self, Proof},
     },
     telemetry::{events, metrics::Metrics},
@@ -103,9 +103,6 @@ pub struct Parts {
 /// Why the pipeline stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The sensor could not start.
-    #[error(transparent)]
-    Load(#[from] LoadError),
     /// Watch keys could not be set.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -138,6 +135,7 @@ pub struct Pipeline {
     evicted: HashMap<&'static str, u64>,
     malformed: u64,
     unwatched: u64,
+    exits_lost: bool,
     late: u64,
     /// Our own thread-group id: what we open ourselves is not an access.
     own: u32,
@@ -187,6 +185,7 @@ impl Pipeline {
             evicted: HashMap::new(),
             malformed: 0,
             unwatched: 0,
+            exits_lost: false,
             late: 0,
             newest: KernelTime(0),
             sensor,
@@ -205,12 +204,6 @@ impl Pipeline {
     #[must_use]
     pub fn proofs(&self) -> &[Proof] {
         &self.proofs
-    }
-
-    /// The sensor.
-    #[must_use]
-    pub fn sensor(&self) -> &Sensor {
-        &self.sensor
     }
 
     /// Works until `wake` becomes readable, then takes in what is still on its way and returns.

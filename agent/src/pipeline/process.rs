@@ -6,7 +6,7 @@ use tokenhound_common::process::ProcessKey;
 
 use crate::{
     catalogue::homes::{EnvOverrides, Homes},
-    ingest::observation::{Observation, Open},
+    ingest::observation::{KernelTime, Observation, Open},
     lineage::{
         backfill::{self, Backfill},
         container::Containers,
@@ -116,6 +116,15 @@ impl Processes {
         // Values beyond the bound were not taken, and move nothing.
         let new = self.overrides.without(&before);
         Learnt { overrides: (new != EnvOverrides::new()).then_some(new), home }
+    }
+
+    /// Ends the processes that are gone although no record said so. To be called when records of process life were lost:
+    /// it asks `/proc` for every process that counts as living.
+    pub fn reconcile(&mut self, time: KernelTime) {
+        let gone: Vec<_> = self.table.living().filter(|key| !self.backfill.is_alive(*key)).collect();
+        for key in gone {
+            self.table.end(key, time);
+        }
     }
 
     /// The reader of an open with its ancestors, as they were at that moment, with every fact that the edge can add.

@@ -211,18 +211,6 @@ impl Sensor {
             logger.flush();
         }
     }
-
-    /// Instructions that the verifier went through, by program.
-    #[must_use]
-    pub fn verified_instructions(&self) -> Vec<(String, u32)> {
-        let counts = self.ebpf.programs().filter_map(|(name, program)| {
-            let info = program.info().ok()?;
-            Some((name.to_owned(), info.verified_instruction_count()?))
-        });
-        let mut counts: Vec<_> = counts.collect();
-        counts.sort();
-        counts
-    }
 }
 
 /// The object with its calls of kernel functions completed, and the BTF id of `struct kiocb`, or 0 where the kernel has no
