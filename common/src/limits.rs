@@ -27,11 +27,11 @@ pub const SCRIPT_BYTES: usize = 512;
 /// Longest name that a watch key can hold, in bytes. Longer catalogue names are refused by `catalogue check`.
 pub const KEY_NAME_BYTES: usize = 63;
 
-/// Bits in the table that answers "could this inode be watched?".
+/// Bits in the table that answers "could this inode be watched?". Power of two.
 pub const FILE_BITS: u32 = 1 << 16;
 
-/// Bits in each table that answers "could this name be watched?" (file names and directory names apart).
-pub const NAME_BITS: u32 = 1 << 13;
+/// Bytes in the table that answers "could these names be watched?". Power of two.
+pub const NAME_SLOTS: usize = 1 << 15;
 
 /// Most file and directory ids that can be watched at a time.
 pub const MAX_FILE_IDS: u32 = 65_536;

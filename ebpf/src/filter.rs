@@ -1,4 +1,4 @@
-//! What is worth a record: two cheap questions for every open, exact answers for the few that pass.
+//! What is worth a record: a cheap question for every open, exact answers for the few that pass.
 
 use core::{ffi::c_void, ptr::read_volatile};
 
@@ -7,7 +7,7 @@ use tokenhound_common::{
     limits::{KEY_NAME_BYTES, MAX_FILE_IDS, MAX_NAME_KEYS},
     loss::Reason,
     record::Open,
-    watch::{FileKey, FileWatch, Filter, LONG_NAME, NAME_KEY_WORDS, NameKey, Shape, file_bit, name_bit, name_hash},
+    watch::{FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, file_bit, name_hash, name_slot},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     task,
 };
 
-/// The bit tables. A section of its own, because the agent replaces it as a whole.
+/// The tables of the first question. A section of its own, because the agent replaces it as a whole.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.filter")]
 static mut FILTER: Filter = Filter::EMPTY;
@@ -34,53 +34,47 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 
-/// Answer of [`first`].
+/// What a file is to us.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     None,
-    /// Look closer.
-    Watched,
+    /// A file: see which keys it matches.
+    File,
     /// `/proc/<pid>/environ`.
     ProcEnviron,
     /// `/proc/<pid>/mem`.
     ProcMem,
 }
 
-/// The questions asked of every open. Loads only; no helper is called.
+/// The question asked of every open: could it be of interest? Loads only; no helper is called.
 #[inline(always)]
-pub fn first<L: Load>(file: Pointer) -> Interest {
+pub fn may_match<L: Load>(file: Pointer) -> bool {
     let inode = L::pointer(file, offset!(file_inode));
-    if L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
-        return Interest::None;
+    if file_may_match(L::load(inode, offset!(inode_number))) {
+        return true;
     }
     let dentry = L::pointer(file, offset!(file_dentry));
-    let (len, head) = short_name::<L>(dentry);
-    let super_block = L::pointer(inode, offset!(inode_super));
-    if L::load::<u64>(super_block, offset!(super_magic)) == PROC_SUPER_MAGIC {
-        return match (len, head) {
-            (7, ENVIRON) => Interest::ProcEnviron,
-            (3, MEM) => Interest::ProcMem,
-            _ => Interest::None,
-        };
-    }
-    let device = L::load::<u32>(super_block, offset!(super_device));
-    if file_may_match(L::load(inode, offset!(inode_number)), device) || name_may_match(len, head) {
-        return Interest::Watched;
-    }
     let parent = L::pointer(dentry, offset!(dentry_parent));
-    let directory = L::pointer(parent, offset!(dentry_inode));
-    if file_may_match(L::load(directory, offset!(inode_number)), device) {
-        return Interest::Watched;
+    let grandparent = L::pointer(parent, offset!(dentry_parent));
+    Place::may_match(place::<L>(dentry), place::<L>(parent), place::<L>(grandparent))
+}
+
+/// What a file that may match is. Asked here, because each question costs every open that comes before it.
+#[inline(always)]
+pub fn interest(file: Pointer) -> Interest {
+    let inode = Copied::pointer(file, offset!(file_inode));
+    if Copied::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+        return Interest::None;
     }
-    let (len, head) = short_name::<L>(parent);
-    if directory_may_match(len, head) {
-        return Interest::Watched;
+    let super_block = Copied::pointer(inode, offset!(inode_super));
+    if Copied::load::<u64>(super_block, offset!(super_magic)) != PROC_SUPER_MAGIC {
+        return Interest::File;
     }
-    let (len, head) = short_name::<L>(L::pointer(parent, offset!(dentry_parent)));
-    if directory_may_match(len, head) {
-        return Interest::Watched;
+    match short_name::<Copied>(Copied::pointer(file, offset!(file_dentry))) {
+        (7, ENVIRON) => Interest::ProcEnviron,
+        (3, MEM) => Interest::ProcMem,
+        _ => Interest::None,
     }
-    Interest::None
 }
 
 const ENVIRON: u64 = tokenhound_common::watch::name_head(b"environ");
@@ -97,35 +91,19 @@ fn short_name<L: Load>(dentry: Pointer) -> (u32, u64) {
     (len, head)
 }
 
+/// In which places of keys the name of `dentry` stands.
 #[inline(always)]
-fn file_may_match(inode: u64, device: u32) -> bool {
-    let bit = file_bit(inode, device);
-    // SAFETY: `file_bit` is below FILE_BITS, which the table holds. Volatile: the agent replaces it at run time.
+fn place<L: Load>(dentry: Pointer) -> Place {
+    let (len, head) = short_name::<L>(dentry);
+    // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds. Volatile: the agent replaces it at run time.
+    Place(unsafe { read_volatile((&raw const FILTER.names).cast::<u8>().add(name_slot(len, head) as usize)) })
+}
+
+#[inline(always)]
+fn file_may_match(inode: u64) -> bool {
+    let bit = file_bit(inode);
+    // SAFETY: `file_bit` is below FILE_BITS, which the table holds. Volatile as above.
     let word = unsafe { read_volatile((&raw const FILTER.files).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
-}
-
-#[inline(always)]
-fn name_may_match(len: u32, head: u64) -> bool {
-    if len >= LONG_NAME {
-        // SAFETY: a member of the table.
-        return unsafe { read_volatile(&raw const FILTER.long_names) } >> (len & 63) & 1 != 0;
-    }
-    let bit = name_bit(len, head);
-    // SAFETY: as in `file_may_match`.
-    let word = unsafe { read_volatile((&raw const FILTER.names).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
-}
-
-#[inline(always)]
-fn directory_may_match(len: u32, head: u64) -> bool {
-    if len >= LONG_NAME {
-        // SAFETY: a member of the table.
-        return unsafe { read_volatile(&raw const FILTER.long_directories) } >> (len & 63) & 1 != 0;
-    }
-    let bit = name_bit(len, head);
-    // SAFETY: as in `file_may_match`.
-    let word = unsafe { read_volatile((&raw const FILTER.directories).cast::<u64>().add((bit >> 6) as usize)) };
     word >> (bit & 63) & 1 != 0
 }
 

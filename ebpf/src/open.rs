@@ -30,9 +30,8 @@ const MAX_ERRNO: i64 = 4095;
 /// `security_file_open`: the file is typed.
 #[inline(always)]
 pub fn opened(file: Pointer) -> i32 {
-    let interest = filter::first::<Direct>(file);
-    if interest != Interest::None {
-        report(file, interest);
+    if filter::may_match::<Direct>(file) {
+        report(file);
     }
     0
 }
@@ -63,9 +62,8 @@ fn examine<L: Load>(file: Pointer) -> u32 {
     if L::load::<u32>(file, offset!(file_mode)) & FMODE_PATH != 0 {
         return 0;
     }
-    let interest = filter::first::<L>(file);
-    if interest != Interest::None {
-        report(file, interest);
+    if filter::may_match::<L>(file) {
+        report(file);
     }
     0
 }
@@ -78,12 +76,13 @@ fn current() -> Pointer {
 
 /// Decides exactly and writes the record.
 #[inline(never)]
-fn report(file: Pointer, interest: Interest) -> u32 {
+fn report(file: Pointer) -> u32 {
     let task = current();
-    let (object, matched, target) = match interest {
+    let (object, matched, target) = match filter::interest(file) {
+        Interest::None => return 0,
         Interest::ProcEnviron => (Object::PROC_ENVIRON, 0, target(file)),
         Interest::ProcMem => (Object::PROC_MEM, 0, target(file)),
-        Interest::Watched | Interest::None => (Object::FILE, filter::exact(file), ProcessKey::new(0, 0)),
+        Interest::File => (Object::FILE, filter::exact(file), ProcessKey::new(0, 0)),
     };
     let tgid: u32 = Copied::load(task, offset!(task_tgid));
     if object == Object::FILE {

@@ -406,7 +406,10 @@ impl Pipeline {
     fn apply_watchset(&mut self, wait: bool) {
         while let Some(update) = self.watchset.receive(wait && !self.watchset.complete()) {
             let outcome = match update {
-                Update::All(files) => self.sensor.keys.replace(&files),
+                Update::All(files, directories) => {
+                    self.sensor.keys.watch_directories(&directories);
+                    self.sensor.keys.replace(&files)
+                }
                 Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
             };
             self.watched(outcome);

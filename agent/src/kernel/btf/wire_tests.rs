@@ -70,7 +70,7 @@ fn layouts() -> Vec<Layout> {
         Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, reserved }
         Exit { header, process }
         Open { header, task, file, target, open_flags, open_mode, object, matched, path_len, reserved }
-        Filter { files, names, directories, long_names, long_directories }
+        Filter { files, names }
         NameKey { name, parent, grandparent, shape, reserved }
         FileKey { inode, device, reserved }
         FileWatch { generation, flags }
