@@ -35,6 +35,7 @@ macro_rules! fields {
     ($($name:ident: $structure:literal, [$($path:literal),+], $size:literal, $need:expr;)+) => {
         /// Byte offset of each field in its structure, [`ABSENT`] where the kernel has none.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
         #[repr(C)]
         pub struct Offsets {
             $(#[doc = concat!("`", $structure, "` ", $("`", $path, "` "),+)] pub $name: u32,)+

@@ -36,13 +36,13 @@ impl Filter {
 
     /// Notes that `name` stands in `place` of a key.
     pub const fn add_name(&mut self, name: &[u8], place: Place) {
-        self.names[name_slot(name.len() as u32, name_head(name)) as usize] |= place.0;
+        self.names[name_slot(name.len() as u64, name_head(name)) as usize] |= place.0;
     }
 
     /// What is known of `name`.
     #[must_use]
     pub const fn place(&self, name: &[u8]) -> Place {
-        Place(self.names[name_slot(name.len() as u32, name_head(name)) as usize])
+        Place(self.names[name_slot(name.len() as u64, name_head(name)) as usize])
     }
 
     /// Notes that the file is watched.
@@ -87,13 +87,13 @@ impl Place {
 
 /// From this length on the dentry may not hold a name inline (`DNAME_INLINE_LEN` is 32 before Linux 6.6 and 40 since),
 /// so such names are filtered by their length alone.
-pub const LONG_NAME: u32 = 32;
+pub const LONG_NAME: u64 = 32;
 
 /// Index in [`Filter::files`] of a file. The device is left to the exact map: it would cost two more loads an open.
 #[inline(always)]
 #[must_use]
-pub const fn file_bit(inode: u64) -> u32 {
-    (inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_BITS.trailing_zeros())) as u32
+pub const fn file_bit(inode: u64) -> u64 {
+    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_BITS.trailing_zeros())
 }
 
 /// Index in [`Filter::names`] of a name: its length and its first eight bytes (zero padded, little endian), of a long
@@ -102,10 +102,10 @@ pub const fn file_bit(inode: u64) -> u32 {
 /// Short names lie inside the dentry, so the kernel answers without following a pointer.
 #[inline(always)]
 #[must_use]
-pub const fn name_slot(len: u32, head: u64) -> u32 {
+pub const fn name_slot(len: u64, head: u64) -> u64 {
     let head = if len >= LONG_NAME { 0 } else { head };
-    let mixed = (head ^ ((len as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> (64 - NAME_SLOTS.trailing_zeros())) as u32
+    let mixed = (head ^ (len << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> (64 - NAME_SLOTS.trailing_zeros())
 }
 
 /// First eight bytes of a name as [`name_slot`] takes them.

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use tokenhound_common::kfunc::RDONLY_CAST;
+use tokenhound_common::patch::RDONLY_CAST;
 
 use crate::kernel::{Copied, Direct, Load, Pointer, file_slot_id, offset};
 
@@ -10,7 +10,7 @@ use crate::kernel::{Copied, Direct, Load, Pointer, file_slot_id, offset};
 #[inline(always)]
 pub fn copied(task: Pointer, descriptor: u32) -> Pointer {
     let slot = slot::<Copied>(task, descriptor);
-    if slot.is_null() { slot } else { Copied::pointer(slot, 0) }
+    if slot.is_null() { slot } else { Copied::at(slot, 0) }
 }
 
 /// The same as a typed pointer, so that it and everything behind it is loaded directly, several times cheaper than a
@@ -25,7 +25,7 @@ pub fn typed(task: Pointer, descriptor: u32) -> Pointer {
         return slot;
     }
     let member = offset!(kiocb_file);
-    Direct::pointer(cast(slot.wrapping_sub(member as usize)), member)
+    Direct::pointer(cast(slot.wrapping_sub(member.get() as usize)), member)
 }
 
 /// Address of the pointer to the file in the descriptor table; null for a descriptor beyond it.
@@ -33,7 +33,7 @@ pub fn typed(task: Pointer, descriptor: u32) -> Pointer {
 fn slot<L: Load>(task: Pointer, descriptor: u32) -> Pointer {
     let files = L::pointer(task, offset!(task_files));
     let table = L::pointer(files, offset!(files_table));
-    if descriptor >= L::load::<u32>(table, offset!(table_size)) {
+    if descriptor >= L::load::<u32, _>(table, offset!(table_size)) {
         return core::ptr::null();
     }
     L::pointer(table, offset!(table_array)).wrapping_add((descriptor as usize) << 3)

@@ -12,7 +12,7 @@ use tokenhound_common::{
 
 use crate::{
     emit::lost,
-    kernel::{Copied, Load, Pointer, masked, offset},
+    kernel::{Copied, Load, Pointer, first_bytes, masked, offset},
     task,
 };
 
@@ -63,11 +63,11 @@ pub fn may_match<L: Load>(file: Pointer) -> bool {
 #[inline(always)]
 pub fn interest(file: Pointer) -> Interest {
     let inode = Copied::pointer(file, offset!(file_inode));
-    if Copied::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+    if Copied::load::<u16, _>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
         return Interest::None;
     }
     let super_block = Copied::pointer(inode, offset!(inode_super));
-    if Copied::load::<u64>(super_block, offset!(super_magic)) != PROC_SUPER_MAGIC {
+    if Copied::load::<u64, _>(super_block, offset!(super_magic)) != PROC_SUPER_MAGIC {
         return Interest::File;
     }
     match short_name::<Copied>(Copied::pointer(file, offset!(file_dentry))) {
@@ -82,13 +82,9 @@ const MEM: u64 = tokenhound_common::watch::name_head(b"mem");
 
 /// Length of a name and its first eight bytes; bytes behind a shorter name are cleared.
 #[inline(always)]
-fn short_name<L: Load>(dentry: Pointer) -> (u32, u64) {
-    let len = L::load::<u32>(dentry, offset!(dentry_name_len));
-    let mut head = L::load::<u64>(dentry, offset!(dentry_inline_name));
-    if len < 8 {
-        head &= !(u64::MAX << (8 * (len & 7)));
-    }
-    (len, head)
+fn short_name<L: Load>(dentry: Pointer) -> (u64, u64) {
+    let len = L::wide(dentry, offset!(dentry_name_len));
+    (len, first_bytes(L::load(dentry, offset!(dentry_inline_name)), len))
 }
 
 /// In which places of keys the name of `dentry` stands.

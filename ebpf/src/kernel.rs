@@ -3,7 +3,10 @@
 use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tokenhound_common::fields::{ABSENT, Offsets};
+use tokenhound_common::{
+    fields::{ABSENT, Offsets},
+    patch,
+};
 
 /// Set by the agent before load and frozen; the verifier sees constants.
 #[unsafe(no_mangle)]
@@ -20,26 +23,32 @@ static FILE_SLOT_ID: u32 = 0;
 /// A pointer into kernel memory.
 pub type Pointer = *const u8;
 
-/// Offset of one field.
+/// One field, by where its offset stands in [`OFFSETS`].
+#[derive(Clone, Copy)]
+pub struct Field<const AT: usize>;
+
+impl<const AT: usize> Field<AT> {
+    /// Its offset.
+    #[inline(always)]
+    pub fn get(self) -> u32 {
+        // SAFETY: `AT` is the offset of a member, and all members are `u32`. Volatile, because the agent replaces the
+        // value at load time.
+        unsafe { read_volatile((&raw const OFFSETS).cast::<u32>().byte_add(AT)) }
+    }
+}
+
+/// The field of that name.
 macro_rules! offset {
     ($field:ident) => {
-        $crate::kernel::offset_at::<{ core::mem::offset_of!(tokenhound_common::fields::Offsets, $field) }>()
+        $crate::kernel::Field::<{ core::mem::offset_of!(tokenhound_common::fields::Offsets, $field) }>
     };
 }
 pub(crate) use offset;
 
-/// The frozen offset that lies `AT` bytes into [`OFFSETS`].
-#[inline(always)]
-pub fn offset_at<const AT: usize>() -> u32 {
-    // SAFETY: `AT` is the offset of a member, and all members are `u32`. Volatile, because the agent replaces the value
-    // at load time.
-    unsafe { read_volatile((&raw const OFFSETS).cast::<u32>().byte_add(AT)) }
-}
-
 /// Whether an optional field exists on this kernel.
 #[inline(always)]
-pub fn present(offset: u32) -> bool {
-    offset != ABSENT
+pub fn present<const AT: usize>(field: Field<AT>) -> bool {
+    field.get() != ABSENT
 }
 
 /// The agent's thread-group id.
@@ -58,33 +67,67 @@ pub fn file_slot_id() -> u32 {
 
 /// A way to load a field.
 pub trait Load {
-    /// Loads a `T` at `base + offset`; zero where the memory cannot be read.
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T;
+    /// Loads the field of the structure at `base`; zero where the memory cannot be read.
+    fn load<T: Copy, const AT: usize>(base: Pointer, field: Field<AT>) -> T;
+
+    /// Loads a `u32` as the 64 bits that all arithmetic of these programs has: the compiler would clear them again.
+    fn wide<const AT: usize>(base: Pointer, field: Field<AT>) -> u64;
 
     /// Loads a pointer.
     #[inline(always)]
-    fn pointer(base: Pointer, offset: u32) -> Pointer {
-        Self::load::<Pointer>(base, offset)
+    fn pointer<const AT: usize>(base: Pointer, field: Field<AT>) -> Pointer {
+        Self::load::<Pointer, AT>(base, field)
     }
 }
 
 /// A plain load instruction: only where the verifier knows the type behind the pointer.
 pub struct Direct;
 
+/// `T` loaded by one instruction whose offset the agent fills in: three instructions less than with an offset from
+/// memory, for each field of each open.
+macro_rules! load_instruction {
+    ($size:literal, $base:ident, $at:ident) => {{
+        let value: u64;
+        // SAFETY: a typed pointer plus the offset of a field of its type. The kernel turns a fault into zero.
+        unsafe {
+            core::arch::asm!(
+                concat!("{value} = *(", $size, " *)({base} + {at})"),
+                value = lateout(reg) value,
+                base = in(reg) $base,
+                at = const patch::field($at / 4),
+                options(nostack, readonly),
+            );
+        }
+        value
+    }};
+}
+
 impl Load for Direct {
     #[inline(always)]
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T {
-        // SAFETY: a typed pointer plus the offset of a field of its type. The kernel turns a fault into zero.
-        unsafe { read_volatile(base.wrapping_add(offset as usize).cast::<T>()) }
+    fn load<T: Copy, const AT: usize>(base: Pointer, _field: Field<AT>) -> T {
+        const { assert!(matches!(size_of::<T>(), 2 | 4 | 8)) };
+        let value = match size_of::<T>() {
+            2 => load_instruction!("u16", base, AT),
+            4 => load_instruction!("u32", base, AT),
+            _ => load_instruction!("u64", base, AT),
+        };
+        // SAFETY: the low bytes of the register, as many as `T` has; the machine is little endian.
+        unsafe { core::mem::transmute_copy::<u64, T>(&value) }
+    }
+
+    #[inline(always)]
+    fn wide<const AT: usize>(base: Pointer, _field: Field<AT>) -> u64 {
+        load_instruction!("u32", base, AT)
     }
 }
 
 /// A copy through the helper: anywhere.
 pub struct Copied;
 
-impl Load for Copied {
+impl Copied {
+    /// Loads a `T` at `base + offset`.
     #[inline(always)]
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T {
+    pub fn at<T: Copy>(base: Pointer, offset: u32) -> T {
         let mut value = MaybeUninit::<T>::zeroed();
         // SAFETY: the destination is a live local of that size; the helper checks the source and zeroes on a fault.
         unsafe {
@@ -98,6 +141,18 @@ impl Load for Copied {
     }
 }
 
+impl Load for Copied {
+    #[inline(always)]
+    fn load<T: Copy, const AT: usize>(base: Pointer, field: Field<AT>) -> T {
+        Self::at(base, field.get())
+    }
+
+    #[inline(always)]
+    fn wide<const AT: usize>(base: Pointer, field: Field<AT>) -> u64 {
+        u64::from(Self::at::<u32>(base, field.get()))
+    }
+}
+
 /// `value & MASK`, in words that the verifier understands and the compiler cannot see through: the compiler drops a mask
 /// that it can prove useless, and with it the bound that the verifier needs.
 #[inline(always)]
@@ -108,4 +163,30 @@ pub fn masked<const MASK: i32>(value: u64) -> u64 {
         core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack));
     }
     value
+}
+
+/// `word` with the bytes from `len` on cleared.
+///
+/// In instructions of its own, because the compiler would compute the mask for longer names too, and most are.
+#[inline(always)]
+pub fn first_bytes(word: u64, len: u64) -> u64 {
+    let mut word = word;
+    // SAFETY: arithmetic on registers; the jump leads behind the last instruction.
+    unsafe {
+        core::arch::asm!(
+            "if {len} > 7 goto +6",
+            "{shift} = {len}",
+            "{shift} <<= 3",
+            "{mask} = 1",
+            "{mask} <<= {shift}",
+            "{mask} += -1",
+            "{word} &= {mask}",
+            len = in(reg) len,
+            word = inout(reg) word,
+            shift = out(reg) _,
+            mask = out(reg) _,
+            options(pure, nomem, nostack),
+        );
+    }
+    word
 }

@@ -21,7 +21,7 @@ use crate::{
 #[inline(always)]
 pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     let tgid: u32 = Copied::load(child, offset!(task_tgid));
-    if Copied::load::<u32>(child, offset!(task_tid)) != tgid {
+    if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
     let record =
@@ -35,7 +35,7 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
 #[inline(always)]
 pub fn exit(task: Pointer) -> i32 {
     let signal = Copied::pointer(task, offset!(task_signal));
-    if Copied::load::<u32>(signal, offset!(signal_live)) != 0 {
+    if Copied::load::<u32, _>(signal, offset!(signal_live)) != 0 {
         return 0;
     }
     let record = Exit { header: emit::header(Ring::Life, Kind::EXIT), process: task::key(task) };

@@ -59,7 +59,7 @@ fn examine<L: Load>(file: Pointer) -> u32 {
         lost(Reason::DESCRIPTOR);
         return 0;
     }
-    if L::load::<u32>(file, offset!(file_mode)) & FMODE_PATH != 0 {
+    if L::load::<u32, _>(file, offset!(file_mode)) & FMODE_PATH != 0 {
         return 0;
     }
     if filter::may_match::<L>(file) {
@@ -138,7 +138,7 @@ fn write(file: Pointer, task: Pointer, object: Object, matched: u16, target: Pro
 #[inline(always)]
 fn target(file: Pointer) -> ProcessKey {
     let inode = Copied::pointer(file, offset!(file_inode));
-    let proc_inode = inode.wrapping_sub(offset!(proc_inode_inode) as usize);
+    let proc_inode = inode.wrapping_sub(offset!(proc_inode_inode).get() as usize);
     let pid = Copied::pointer(proc_inode, offset!(proc_inode_pid));
     // `pid.tasks[PIDTYPE_PID]` heads the list of `task_struct.pid_links[PIDTYPE_PID]`; type 0 comes first in both.
     let link = Copied::pointer(pid, offset!(pid_tasks));
@@ -146,5 +146,5 @@ fn target(file: Pointer) -> ProcessKey {
         lost(Reason::PROC_TARGET);
         return ProcessKey::new(0, 0);
     }
-    task::key(link.wrapping_sub(offset!(task_pid_links) as usize))
+    task::key(link.wrapping_sub(offset!(task_pid_links).get() as usize))
 }

@@ -63,13 +63,13 @@ pub extern "C" fn walk_path(slot: u64, at: u64, dentry: u64, mount: u64) -> u64 
     let mut len = 0;
     for _ in 0..PATH_STEPS {
         if dentry == Copied::pointer(mount, offset!(vfsmount_root)) {
-            let inner = mount.wrapping_sub(offset!(mount_of_vfsmount) as usize);
+            let inner = mount.wrapping_sub(offset!(mount_of_vfsmount).get() as usize);
             let outer = Copied::pointer(inner, offset!(mount_parent));
             if outer == inner || outer.is_null() {
                 return len as u64;
             }
             dentry = Copied::pointer(inner, offset!(mount_point));
-            mount = outer.wrapping_add(offset!(mount_of_vfsmount) as usize);
+            mount = outer.wrapping_add(offset!(mount_of_vfsmount).get() as usize);
             continue;
         }
         if len >= PATH_BYTES {

@@ -37,8 +37,8 @@ pub fn describe(task: Pointer, out: &mut Task) {
         out.audit_session = Copied::load(task, offset!(task_audit_session));
     }
     let signal = Copied::pointer(task, offset!(task_signal));
-    let session = Copied::pointer(signal, offset!(signal_pids) + PIDTYPE_SID * 8);
-    out.session = Copied::load(session, offset!(pid_numbers) + offset!(upid_number));
+    let session: Pointer = Copied::at(signal, offset!(signal_pids).get() + PIDTYPE_SID * 8);
+    out.session = Copied::at(session, offset!(pid_numbers).get() + offset!(upid_number).get());
     out.tty = terminal(signal);
     namespaces(task, out);
     let mm = Copied::pointer(task, offset!(task_mm));
@@ -69,8 +69,8 @@ fn namespaces(task: Pointer, out: &mut Task) {
     let pid = Copied::pointer(task, offset!(task_pid));
     let level: u32 = Copied::load(pid, offset!(pid_level));
     // `struct upid { int nr; struct pid_namespace *ns; }`: the namespace pointer closes the struct.
-    let numbers = offset!(pid_numbers) + (level & 0x1f) * (offset!(upid_namespace) + 8);
-    let namespace = Copied::pointer(pid, numbers + offset!(upid_namespace));
+    let numbers = offset!(pid_numbers).get() + (level & 0x1f) * (offset!(upid_namespace).get() + 8);
+    let namespace: Pointer = Copied::at(pid, numbers + offset!(upid_namespace).get());
     out.pid_namespace = Copied::load(namespace, offset!(pid_namespace_inum));
 }
 
@@ -92,6 +92,6 @@ pub fn file_facts(inode: Pointer, out: &mut FileFacts) {
     out.size = Copied::load(inode, offset!(inode_size));
     out.uid = Copied::load(inode, offset!(inode_uid));
     out.links = Copied::load(inode, offset!(inode_links));
-    out.mode = u32::from(Copied::load::<u16>(inode, offset!(inode_mode)));
+    out.mode = u32::from(Copied::load::<u16, _>(inode, offset!(inode_mode)));
     out.reserved = 0;
 }

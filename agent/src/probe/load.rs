@@ -10,7 +10,7 @@ use aya::{
     maps::{MapData, MapError, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, FEntry, ProgramError, TracePoint},
 };
-use tokenhound_common::{kfunc, loss::Reason};
+use tokenhound_common::loss::Reason;
 
 use crate::{
     detect::access::Tier,
@@ -22,6 +22,7 @@ use crate::{
     },
     probe::{
         keys::{Keys, KeysError},
+        patch::{self, PatchError},
         plan::{self, Hook, Plan, PlanError},
     },
 };
@@ -58,6 +59,9 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
     },
+    /// An instruction could not be completed.
+    #[error("complete the kernel object: {0}")]
+    Patch(#[from] PatchError),
     /// A map could not be used.
     #[error("open map `{name}`: {source}")]
     Map {
@@ -141,7 +145,7 @@ impl Sensor {
         let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
         let Resolved { offsets, missing } = offsets::resolve(&btf).map_err(LoadError::Offsets)?;
         let has_hook = btf.has_function("security_file_open");
-        let (object, file_slot) = complete_calls(&btf)?;
+        let (object, file_slot) = patch::complete(OBJECT, &btf, &offsets)?;
         drop(btf);
         let tgid = process::id();
         let mut ebpf = EbpfLoader::new()
@@ -211,24 +215,6 @@ impl Sensor {
             logger.flush();
         }
     }
-}
-
-/// The object with its calls of kernel functions completed, and the BTF id of `struct kiocb`, or 0 where the kernel has no
-/// `bpf_rdonly_cast` (before Linux 6.2) and programs must do without.
-fn complete_calls(btf: &Btf) -> Result<(Vec<u8>, u32), LoadError> {
-    let (call, slot_type) = match (btf.function_id("bpf_rdonly_cast"), btf.structure_id("kiocb")) {
-        (Some(function), Some(kiocb)) => (kfunc::call(function), kiocb),
-        _ => (kfunc::NOTHING, 0),
-    };
-    let placeholder = kfunc::RDONLY_CAST.to_le_bytes();
-    let mut object = OBJECT.to_vec();
-    let mut found = false;
-    // Sections of instructions are aligned, so the placeholder is as well.
-    for instruction in object.chunks_exact_mut(8).filter(|chunk| **chunk == placeholder) {
-        instruction.copy_from_slice(&call.to_le_bytes());
-        found = true;
-    }
-    if found { Ok((object, slot_type)) } else { Err(LoadError::Missing { kind: "call", name: "bpf_rdonly_cast" }) }
 }
 
 fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, LoadError> {

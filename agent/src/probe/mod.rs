@@ -3,5 +3,6 @@
 pub mod canary;
 pub mod keys;
 pub mod load;
+pub mod patch;
 pub mod plan;
 pub mod selftest;
