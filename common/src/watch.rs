@@ -1,17 +1,15 @@
 //! Watch keys: what makes the kernel report an open.
 //!
-//! Two filters stand in front of the exact maps: "could this inode be watched?" (one bit) and "could these names be
+//! Two filters stand in front of the exact maps: "could this inode be watched?" and "could these names be
 //! watched?" (one byte a name, which says in which place of a key the name stands). They may say yes too often, never no
 //! too often. The exact maps may over-match a little as well (names are compared without what lies above the third
 //! component): the agent decides on the full path.
 
 use crate::{
-    limits::{FILE_BITS, KEY_NAME_BYTES, NAME_SLOTS},
+    limits::{FILE_SLOTS, KEY_NAME_BYTES, NAME_SLOTS},
     record::FileId,
 };
 
-/// Words of the file filter.
-pub const FILE_WORDS: usize = (FILE_BITS / 64) as usize;
 
 /// The filter, in one kernel global that the agent replaces as a whole.
 ///
@@ -24,15 +22,15 @@ pub const FILE_WORDS: usize = (FILE_BITS / 64) as usize;
 )]
 #[repr(C)]
 pub struct Filter {
-    /// Inodes of watched files, by [`file_bit`].
-    pub files: [u64; FILE_WORDS],
+    /// Not zero for inodes of watched files, by [`file_slot`]. Bytes, because bits take more instructions.
+    pub files: [u8; FILE_SLOTS],
     /// [`Place`]s of names, by [`name_slot`].
     pub names: [u8; NAME_SLOTS],
 }
 
 impl Filter {
     /// Nothing is watched.
-    pub const EMPTY: Self = Self { files: [0; FILE_WORDS], names: [0; NAME_SLOTS] };
+    pub const EMPTY: Self = Self { files: [0; FILE_SLOTS], names: [0; NAME_SLOTS] };
 
     /// Notes that `name` stands in `place` of a key.
     pub const fn add_name(&mut self, name: &[u8], place: Place) {
@@ -47,8 +45,7 @@ impl Filter {
 
     /// Notes that the file is watched.
     pub const fn add_file(&mut self, inode: u64) {
-        let bit = file_bit(inode);
-        self.files[(bit >> 6) as usize] |= 1 << (bit & 63);
+        self.files[file_slot(inode) as usize] = 1;
     }
 }
 
@@ -92,28 +89,26 @@ pub const LONG_NAME: u64 = 32;
 /// Index in [`Filter::files`] of a file. The device is left to the exact map: it would cost two more loads an open.
 #[inline(always)]
 #[must_use]
-pub const fn file_bit(inode: u64) -> u64 {
-    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_BITS.trailing_zeros())
+pub const fn file_slot(inode: u64) -> u64 {
+    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_SLOTS.trailing_zeros())
 }
 
-/// Index in [`Filter::names`] of a name: its length and its first eight bytes (zero padded, little endian), of a long
-/// name (see [`LONG_NAME`]) the length alone.
+/// Index in [`Filter::names`] of a name: its length and its head (see [`name_head`]).
 ///
 /// Short names lie inside the dentry, so the kernel answers without following a pointer.
 #[inline(always)]
 #[must_use]
 pub const fn name_slot(len: u64, head: u64) -> u64 {
-    let head = if len >= LONG_NAME { 0 } else { head };
     let mixed = (head ^ (len << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed >> (64 - NAME_SLOTS.trailing_zeros())
 }
 
-/// First eight bytes of a name as [`name_slot`] takes them.
+/// First eight bytes of a name, zero padded, little endian; of a long name (see [`LONG_NAME`]) nothing.
 #[must_use]
 pub const fn name_head(name: &[u8]) -> u64 {
     let mut head = [0u8; 8];
     let mut i = 0;
-    while i < name.len() && i < 8 {
+    while i < name.len() && i < 8 && (name.len() as u64) < LONG_NAME {
         head[i] = name[i];
         i += 1;
     }

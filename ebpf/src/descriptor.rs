@@ -28,6 +28,14 @@ pub fn typed(task: Pointer, descriptor: u32) -> Pointer {
     Direct::pointer(cast(slot.wrapping_sub(member.get() as usize)), member)
 }
 
+/// The descriptor table of `task`: its array of files and how many that has room for.
+#[inline(always)]
+pub fn table(task: Pointer) -> (Pointer, u32) {
+    let files = Copied::pointer(task, offset!(task_files));
+    let table = Copied::pointer(files, offset!(files_table));
+    (Copied::pointer(table, offset!(table_array)), Copied::load(table, offset!(table_size)))
+}
+
 /// Address of the pointer to the file in the descriptor table; null for a descriptor beyond it.
 #[inline(always)]
 fn slot<L: Load>(task: Pointer, descriptor: u32) -> Pointer {

@@ -6,13 +6,13 @@ use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, helpers::generated::bpf_probe_read_k
 use tokenhound_common::{
     limits::{KEY_NAME_BYTES, MAX_FILE_IDS, MAX_NAME_KEYS},
     loss::Reason,
-    record::Open,
-    watch::{FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, file_bit, name_hash, name_slot},
+    record::Access,
+    watch::{FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, file_slot, name_hash, name_slot},
 };
 
 use crate::{
     emit::lost,
-    kernel::{Copied, Load, Pointer, first_bytes, masked, offset},
+    kernel::{self, Copied, Load, Pointer, masked, offset},
     task,
 };
 
@@ -53,7 +53,18 @@ pub fn may_match<L: Load>(file: Pointer) -> bool {
     if file_may_match(L::load(inode, offset!(inode_number))) {
         return true;
     }
-    let dentry = L::pointer(file, offset!(file_dentry));
+    names_may_match::<L>(L::pointer(file, offset!(file_dentry)))
+}
+
+/// The same of a dentry, which may have no inode yet.
+#[inline(always)]
+pub fn dentry_may_match<L: Load>(dentry: Pointer) -> bool {
+    let inode = L::pointer(dentry, offset!(dentry_inode));
+    (!inode.is_null() && may_be_known::<L>(inode)) || names_may_match::<L>(dentry)
+}
+
+#[inline(always)]
+fn names_may_match<L: Load>(dentry: Pointer) -> bool {
     let parent = L::pointer(dentry, offset!(dentry_parent));
     let grandparent = L::pointer(parent, offset!(dentry_parent));
     Place::may_match(place::<L>(dentry), place::<L>(parent), place::<L>(grandparent))
@@ -80,34 +91,53 @@ pub fn interest(file: Pointer) -> Interest {
 const ENVIRON: u64 = tokenhound_common::watch::name_head(b"environ");
 const MEM: u64 = tokenhound_common::watch::name_head(b"mem");
 
-/// Length of a name and its first eight bytes; bytes behind a shorter name are cleared.
+/// Length of a name and its head; see `kernel::head`.
 #[inline(always)]
 fn short_name<L: Load>(dentry: Pointer) -> (u64, u64) {
     let len = L::wide(dentry, offset!(dentry_name_len));
-    (len, first_bytes(L::load(dentry, offset!(dentry_inline_name)), len))
+    (len, kernel::head(L::load(dentry, offset!(dentry_inline_name)), len))
 }
 
 /// In which places of keys the name of `dentry` stands.
 #[inline(always)]
 fn place<L: Load>(dentry: Pointer) -> Place {
     let (len, head) = short_name::<L>(dentry);
+    look_up(len, head)
+}
+
+#[inline(always)]
+fn look_up(len: u64, head: u64) -> Place {
     // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds. Volatile: the agent replaces it at run time.
     Place(unsafe { read_volatile((&raw const FILTER.names).cast::<u8>().add(name_slot(len, head) as usize)) })
 }
 
 #[inline(always)]
 fn file_may_match(inode: u64) -> bool {
-    let bit = file_bit(inode);
-    // SAFETY: `file_bit` is below FILE_BITS, which the table holds. Volatile as above.
-    let word = unsafe { read_volatile((&raw const FILTER.files).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
+    // SAFETY: `file_slot` is below FILE_SLOTS, which the table holds. Volatile as above.
+    unsafe { read_volatile((&raw const FILTER.files).cast::<u8>().add(file_slot(inode) as usize)) != 0 }
 }
 
-/// The exact answer: which keys the file matches, `MATCH_*`; 0 for none.
+/// Could the inode be watched? For files that have been told of before, so that the agent knows their ids.
 #[inline(always)]
-pub fn exact(file: Pointer) -> u16 {
-    let inode = Copied::pointer(file, offset!(file_inode));
-    let dentry = Copied::pointer(file, offset!(file_dentry));
+pub fn may_be_known<L: Load>(inode: Pointer) -> bool {
+    file_may_match(L::load(inode, offset!(inode_number)))
+}
+
+/// In which places of keys the name of `dentry` stands. For names that are about to be: they have no inode yet.
+#[inline(always)]
+pub fn place_of(dentry: Pointer) -> Place {
+    place::<Copied>(dentry)
+}
+
+/// In which places of keys a name stands, that is no dentry's.
+#[inline(always)]
+pub fn place_of_text(len: u64, word: u64) -> Place {
+    look_up(len, kernel::head(word, len))
+}
+
+/// The exact answer: which keys a name of an inode matches, `MATCH_*`; 0 for none. The inode may be null.
+#[inline(always)]
+pub fn exact(inode: Pointer, dentry: Pointer) -> u16 {
     let parent = Copied::pointer(dentry, offset!(dentry_parent));
     let mut matched = file_ids(inode, Copied::pointer(parent, offset!(dentry_inode)));
     let name = hash(dentry);
@@ -117,13 +147,13 @@ pub fn exact(file: Pointer) -> u16 {
         || known(name, parent_name, 0, Shape::NAME_PARENT)
         || known(name, 0, grandparent_name, Shape::NAME_GRANDPARENT)
     {
-        matched |= Open::MATCH_NAME;
+        matched |= Access::MATCH_NAME;
     }
     if known(0, parent_name, 0, Shape::PARENT)
         || known(0, parent_name, grandparent_name, Shape::PARENT_GRANDPARENT)
         || known(0, 0, grandparent_name, Shape::GRANDPARENT)
     {
-        matched |= Open::MATCH_DIRECTORY_NAME;
+        matched |= Access::MATCH_DIRECTORY_NAME;
     }
     matched
 }
@@ -135,17 +165,17 @@ fn file_ids(inode: Pointer, directory: Pointer) -> u16 {
     // SAFETY: the value is two integers; a slot that is replaced under us yields an old or a new one.
     if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
         if watch.flags & FileWatch::ITSELF != 0 && (watch.generation == 0 || watch.generation == id.generation) {
-            matched |= Open::MATCH_FILE_ID;
+            matched |= Access::MATCH_FILE_ID;
         }
         if watch.flags & FileWatch::CANARY != 0 {
-            matched |= Open::MATCH_CANARY;
+            matched |= Access::MATCH_CANARY;
         }
     }
     let id = task::file_id(directory);
     // SAFETY: as above.
     if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
         if watch.flags & FileWatch::ENTRIES != 0 && (watch.generation == 0 || watch.generation == id.generation) {
-            matched |= Open::MATCH_DIRECTORY_ID;
+            matched |= Access::MATCH_DIRECTORY_ID;
         }
     }
     matched

@@ -2,10 +2,11 @@
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::{bpf_probe_read_kernel, bpf_task_pt_regs}};
 use tokenhound_common::{
     fields::{ABSENT, Offsets},
     patch,
+    watch::LONG_NAME,
 };
 
 /// Set by the agent before load and frozen; the verifier sees constants.
@@ -15,6 +16,23 @@ static OFFSETS: Offsets = Offsets::NONE;
 /// Thread-group id of the agent, whose own opens are not reported.
 #[unsafe(no_mangle)]
 static AGENT_TGID: u32 = 0;
+
+/// Not zero while the agent proves its probes. A section of its own, because the agent writes it at run time.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.proving")]
+static mut PROVING: u32 = 0;
+
+/// Not zero where the kernel has `bpf_task_pt_regs` (Linux 5.15).
+#[unsafe(no_mangle)]
+static HAS_TASK_REGISTERS: u32 = 0;
+
+/// Number of the dentry among the arguments of `inode_setattr` (0, or 1 since an id mapping comes first).
+#[unsafe(no_mangle)]
+static SETATTR_DENTRY: u32 = 0;
+
+/// Arguments of the `io_uring_complete` event: 4 before Linux 5.18, 3 where they are context, request and entry.
+#[unsafe(no_mangle)]
+static RING_ARGUMENTS: u32 = 0;
 
 /// BTF id of `struct kiocb` where tracepoint programs can cast to it (see `descriptor::typed`), otherwise 0.
 #[unsafe(no_mangle)]
@@ -56,6 +74,70 @@ pub fn present<const AT: usize>(field: Field<AT>) -> bool {
 pub fn agent_tgid() -> u32 {
     // SAFETY: a static; volatile as above.
     unsafe { read_volatile(&raw const AGENT_TGID) }
+}
+
+/// Whether the agent proves its probes.
+#[inline(always)]
+pub fn proving() -> bool {
+    // SAFETY: a static; volatile, because the agent changes it.
+    unsafe { read_volatile(&raw const PROVING) != 0 }
+}
+
+/// Which argument of `inode_setattr` is the dentry.
+#[inline(always)]
+pub fn setattr_dentry() -> u32 {
+    // SAFETY: a static; volatile as above.
+    unsafe { read_volatile(&raw const SETATTR_DENTRY) }
+}
+
+/// Arguments of `io_uring_complete`.
+#[inline(always)]
+pub fn ring_arguments() -> u32 {
+    // SAFETY: a static; volatile as above.
+    unsafe { read_volatile(&raw const RING_ARGUMENTS) }
+}
+
+/// Numbers of system calls (arch/x86/entry/syscalls), those of 32-bit programs apart. None of them means anything else
+/// where they are asked for.
+pub const PROCESS_VM_READV: u64 = 310;
+pub const PROCESS_VM_WRITEV: u64 = 311;
+pub const PIDFD_GETFD: u64 = 438;
+pub const COMPAT_PROCESS_VM_READV: u64 = 347;
+pub const COMPAT_PROCESS_VM_WRITEV: u64 = 348;
+
+/// `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
+const REGISTERS_BYTES: usize = 21 * 8;
+const ORIGINAL_AX: u32 = 15 * 8;
+const SECOND_ARGUMENT: u32 = 13 * 8;
+const FIRST_STACK_BYTE_ABOVE: usize = 16 << 10;
+
+/// User registers of the current task, as they were on entry to the kernel. Before Linux 5.15 from where they lie at the
+/// top of the stack (`task_pt_regs`, arch/x86/include/asm/processor.h; without KASAN 16 KiB).
+#[inline(always)]
+fn registers(task: Pointer) -> Pointer {
+    if has_task_registers() {
+        // SAFETY: the typed current task; the agent has found the helper to exist.
+        return unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as Pointer;
+    }
+    Copied::pointer(task, offset!(task_stack)).wrapping_add(FIRST_STACK_BYTE_ABOVE - REGISTERS_BYTES)
+}
+
+#[inline(always)]
+fn has_task_registers() -> bool {
+    // SAFETY: a static; volatile as above.
+    unsafe { read_volatile(&raw const HAS_TASK_REGISTERS) != 0 }
+}
+
+/// Number of the system call that the current task is in.
+#[inline(always)]
+pub fn system_call(task: Pointer) -> u64 {
+    Copied::at(registers(task), ORIGINAL_AX)
+}
+
+/// Its second argument; the kernel keeps it until the call returns.
+#[inline(always)]
+pub fn second_argument(task: Pointer) -> u64 {
+    Copied::at(registers(task), SECOND_ARGUMENT)
 }
 
 /// BTF id of `struct kiocb`, 0 where there is no cast. The verifier drops the branches that cannot be taken.
@@ -165,13 +247,13 @@ pub fn masked<const MASK: i32>(value: u64) -> u64 {
     value
 }
 
-/// `word` with the bytes from `len` on cleared.
+/// Head of a name (see `tokenhound_common::watch::name_head`) whose first eight bytes in the dentry are `word`.
 ///
 /// In instructions of its own, because the compiler would compute the mask for longer names too, and most are.
 #[inline(always)]
-pub fn first_bytes(word: u64, len: u64) -> u64 {
+pub fn head(word: u64, len: u64) -> u64 {
     let mut word = word;
-    // SAFETY: arithmetic on registers; the jump leads behind the last instruction.
+    // SAFETY: arithmetic on registers; the jumps lead to the last instruction or behind it.
     unsafe {
         core::arch::asm!(
             "if {len} > 7 goto +6",
@@ -181,10 +263,13 @@ pub fn first_bytes(word: u64, len: u64) -> u64 {
             "{mask} <<= {shift}",
             "{mask} += -1",
             "{word} &= {mask}",
+            "if {len} < {long} goto +1",
+            "{word} = 0",
             len = in(reg) len,
             word = inout(reg) word,
             shift = out(reg) _,
             mask = out(reg) _,
+            long = const LONG_NAME as i32,
             options(pure, nomem, nostack),
         );
     }

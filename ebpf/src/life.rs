@@ -12,9 +12,7 @@ use tokenhound_common::{
 use crate::{
     emit::{self, Ring},
     kernel::{Copied, Load, Pointer, offset},
-    path,
-    scratch::{self, Slot},
-    task,
+    holders, path, scratch, task,
 };
 
 /// A process was created. Threads are of no interest.
@@ -25,9 +23,10 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
         return 0;
     }
     let record =
-        Fork { header: emit::header(Ring::Life, Kind::FORK), parent: task::key(parent), child: task::key(child) };
+        Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
     // SAFETY: a local without padding.
     unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
+    holders::fork(record.parent, record.child);
     0
 }
 
@@ -38,17 +37,18 @@ pub fn exit(task: Pointer) -> i32 {
     if Copied::load::<u32, _>(signal, offset!(signal_live)) != 0 {
         return 0;
     }
-    let record = Exit { header: emit::header(Ring::Life, Kind::EXIT), process: task::key(task) };
+    let record = Exit { header: emit::life_header(Kind::EXIT), process: task::key(task) };
     // SAFETY: a local without padding.
     unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
+    holders::exit(record.process.tgid);
     0
 }
 
 /// A process replaced its program.
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
-    let header = emit::header(Ring::Life, Kind::EXEC);
-    let record = scratch::bytes(Slot::Life as u32).ok_or(Reason::SCRATCH)?;
+    let header = emit::life_header(Kind::EXEC);
+    let record = scratch::life().ok_or(Reason::SCRATCH)?;
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
     exec.header = header;
@@ -61,22 +61,24 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut exec.executable);
 
     let mut at = size_of::<Exec>();
-    at += executable_path(exec, at, file);
-    at += working_directory(exec, at, task);
     // SAFETY: the sections follow each other; their largest sizes add up to the size of the slot.
     unsafe {
+        at += executable_path(exec, record.add(at), file);
+        at += working_directory(exec, record.add(at), task);
         at += script(exec, record.add(at), binprm);
         at += arguments(exec, record.add(at), mm);
         at += environment(exec, record.add(at), mm);
         emit::output(Ring::Life, record, at);
     }
+    holders::exec(task, exec.task.key);
     Ok(())
 }
 
 #[inline(always)]
-fn executable_path(exec: &mut Exec, at: usize, file: Pointer) -> usize {
+unsafe fn executable_path(exec: &mut Exec, at: *mut u8, file: Pointer) -> usize {
     let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
-    let walk = path::write(Slot::Life, at, dentry, mount);
+    // SAFETY: see `exec`.
+    let walk = unsafe { path::write(at, dentry, mount, core::ptr::null()) };
     exec.path_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::PATH_TRUNCATED;
@@ -85,10 +87,11 @@ fn executable_path(exec: &mut Exec, at: usize, file: Pointer) -> usize {
 }
 
 #[inline(always)]
-fn working_directory(exec: &mut Exec, at: usize, task: Pointer) -> usize {
+unsafe fn working_directory(exec: &mut Exec, at: *mut u8, task: Pointer) -> usize {
     let fs = Copied::pointer(task, offset!(task_fs));
     let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
-    let walk = path::write(Slot::Life, at, dentry, mount);
+    // SAFETY: see `exec`.
+    let walk = unsafe { path::write(at, dentry, mount, core::ptr::null()) };
     exec.cwd_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::CWD_TRUNCATED;

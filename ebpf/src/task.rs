@@ -6,7 +6,7 @@ use tokenhound_common::{
     record::{FileFacts, FileId, Task},
 };
 
-use crate::kernel::{Copied, Load, Pointer, offset, present};
+use crate::kernel::{Copied, Load, Pointer, agent_tgid, offset, present, proving};
 
 /// `enum pid_type`: `PIDTYPE_SID` (include/linux/pid_types.h since 4.19).
 const PIDTYPE_SID: u32 = 3;
@@ -16,6 +16,26 @@ const PIDTYPE_SID: u32 = 3;
 pub fn key(task: Pointer) -> ProcessKey {
     let leader = Copied::pointer(task, offset!(task_leader));
     ProcessKey::new(Copied::load(leader, offset!(task_start)), Copied::load(task, offset!(task_tgid)))
+}
+
+/// `PF_KTHREAD` (include/linux/sched.h).
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// The task on whose behalf `task` acts: before Linux 5.12 the workers of io_uring are kernel threads with the memory of
+/// the process they work for.
+#[inline(always)]
+pub fn acting(task: Pointer) -> Pointer {
+    if Copied::load::<u32, _>(task, offset!(task_flags)) & PF_KTHREAD == 0 || !present(offset!(mm_owner)) {
+        return task;
+    }
+    let owner = Copied::pointer(Copied::pointer(task, offset!(task_mm)), offset!(mm_owner));
+    if owner.is_null() { task } else { owner }
+}
+
+/// Whether it is the agent, whose own doings are told only while it proves its probes.
+#[inline(always)]
+pub fn own(process: ProcessKey) -> bool {
+    process.tgid == agent_tgid() && !proving()
 }
 
 /// Fills `out` with what is known of `task`.

@@ -141,7 +141,7 @@ impl Keys {
         self.publish()
     }
 
-    /// Stops watching one id. Its filter bit stays until the next [`Keys::replace`].
+    /// Stops watching one id. Its place in the filter stays until the next [`Keys::replace`].
     ///
     /// # Errors
     ///
