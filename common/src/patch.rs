@@ -15,6 +15,13 @@ pub const fn call(function: u32) -> u64 {
     (function as u64) << 32 | RDONLY_CAST & 0xffff_ffff
 }
 
+/// Is it an atomic compare and exchange (`BPF_STX | BPF_ATOMIC` with `BPF_CMPXCHG`)? Its old value is in `r0`, so
+/// [`NOTHING`] in its place finds zero there.
+#[must_use]
+pub const fn exchanges(instruction: u64) -> bool {
+    matches!(instruction & 0xff, 0xc3 | 0xdb) && instruction >> 32 == 0xf1
+}
+
 /// Offset that a load of the first of [`FIELDS`] has in the object; those of the others follow. No structure that
 /// programs see is that large, so nothing else has such an offset.
 pub const FIELD: i16 = 0x7000;

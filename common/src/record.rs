@@ -241,7 +241,8 @@ impl Way {
     pub const MAP: Self = Self(5);
 }
 
-/// Body of [`Kind::ACCESS`], followed by the file's path.
+/// Body of [`Kind::ACCESS`], followed by the file's path, which is left out for [`Way::EXEC`] (the agent knows it from
+/// when the file was opened), and that of the process's root.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(
     feature = "user",
@@ -267,7 +268,7 @@ pub struct Access {
     pub matched: u16,
     /// Bytes of the path.
     pub path_len: u16,
-    /// Bytes of the path that lie below the root of the process; as many as `path_len` where it has not changed its root.
+    /// Bytes of the path of the process's root, which follows; 0 where it has not changed its root.
     pub root_len: u16,
     /// A [`Way`].
     pub way: u16,

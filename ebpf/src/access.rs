@@ -69,9 +69,7 @@ fn used(file: Pointer, way: Way) {
 /// `file_receive`: a descriptor arrives over a socket, by `pidfd_getfd` or the like.
 #[inline(always)]
 pub fn received(file: Pointer) -> i32 {
-    if filter::may_match::<Direct>(file) {
-        report(file, Way::RECEIVE);
-    }
+    used(file, Way::RECEIVE);
     0
 }
 
@@ -130,7 +128,7 @@ fn examine<L: Load>(file: Pointer, way: Way) {
         }
         return;
     }
-    if way == Way::READ || way == Way::MAP {
+    if way != Way::OPEN {
         if filter::may_be_known::<L>(L::pointer(file, offset!(file_inode))) {
             report(file, way);
         }
@@ -153,9 +151,11 @@ pub fn report(file: Pointer, way: Way) -> u32 {
         Interest::None => return 0,
         Interest::ProcEnviron => (Object::PROC_ENVIRON, 0, target(inode)),
         Interest::ProcMem => (Object::PROC_MEM, 0, target(inode)),
-        Interest::File => {
+        // Names count when a file is opened; from then on its id is known.
+        Interest::File if way == Way::OPEN => {
             (Object::FILE, filter::exact(inode, Copied::pointer(file, offset!(file_dentry))), ProcessKey::new(0, 0))
         }
+        Interest::File => (Object::FILE, filter::by_id(inode), ProcessKey::new(0, 0)),
     };
     let mode: u32 = Copied::load(file, offset!(file_mode));
     if (object == Object::FILE && matched == 0) || (way != Way::OPEN && mode & FMODE_READ == 0) {
@@ -166,11 +166,12 @@ pub fn report(file: Pointer, way: Way) -> u32 {
     if task::own(actor) || actor == target {
         return 0;
     }
-    let canary = matched & Access::MATCH_CANARY != 0;
-    if object == Object::FILE && !canary && !news(task, actor, inode, way, mode) {
+    if matched & Access::MATCH_CANARY != 0 {
+        holders::mark(actor);
+    } else if object == Object::FILE && !news(task, actor, inode, way, mode) {
         return 0;
     }
-    write(file, task, &Found { object, matched, target, way });
+    write(file, task, &Found { object, matched, target }, way);
     0
 }
 
@@ -208,11 +209,10 @@ struct Found {
     object: Object,
     matched: u16,
     target: ProcessKey,
-    way: Way,
 }
 
 #[inline(never)]
-fn write(file: Pointer, task: Pointer, found: &Found) -> u32 {
+fn write(file: Pointer, task: Pointer, found: &Found, way: Way) -> u32 {
     let Some(mut buffer) = scratch::take() else {
         lost(Reason::SCRATCH);
         return 0;
@@ -221,30 +221,43 @@ fn write(file: Pointer, task: Pointer, found: &Found) -> u32 {
     record.object = found.object.0;
     record.matched = found.matched;
     record.target = found.target;
-    record.way = found.way.0;
+    record.way = way.0;
     task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut record.file);
     record.open_flags = Copied::load(file, offset!(file_flags));
     record.open_mode = Copied::load(file, offset!(file_mode));
-    // SAFETY: the buffer has room for the head of a record and a path.
-    let walk = unsafe {
-        path::write(
-            (&raw mut *record).cast::<u8>().add(size_of::<Access>()),
-            Copied::pointer(file, offset!(file_dentry)),
-            Copied::pointer(file, offset!(file_mount)),
-            Copied::pointer(task, offset!(task_fs)),
-        )
-    };
-    record.path_len = walk.len() as u16;
-    record.root_len = walk.below_root();
-    if walk.truncated() {
-        record.header.flags |= Access::PATH_TRUNCATED;
+    let mut len = size_of::<Access>();
+    if way != Way::EXEC {
+        len += paths(record, &raw mut buffer.cell, file, task);
     }
-    if walk.detached() || record.file.links == 0 {
+    if record.file.links == 0 {
         record.header.flags |= Access::UNLINKED;
     }
-    // SAFETY: head and path, as written above.
-    unsafe { emit::output(Ring::Hits, buffer.bytes.as_ptr(), size_of::<Access>() + walk.len()) };
+    // SAFETY: head and paths, as written above.
+    unsafe { emit::output(Ring::Hits, buffer.bytes.as_ptr(), len) };
     0
+}
+
+/// Writes the path of the file and that of the process's root behind the head of `record`. Returns their length.
+#[inline(always)]
+fn paths(record: &mut Access, cell: *mut u64, file: Pointer, task: Pointer) -> usize {
+    let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
+    // SAFETY: the buffer has room for the head of a record and two paths.
+    let at = unsafe { (&raw mut *record).cast::<u8>().add(size_of::<Access>()) };
+    // SAFETY: as above.
+    let path = unsafe { path::write(at, cell, dentry, mount) };
+    record.path_len = path.len() as u16;
+    if path.truncated() {
+        record.header.flags |= Access::PATH_TRUNCATED;
+    }
+    if path.detached() {
+        record.header.flags |= Access::UNLINKED;
+    }
+    let fs = Copied::pointer(task, offset!(task_fs));
+    let (dentry, mount) = (Copied::pointer(fs, offset!(fs_root_dentry)), Copied::pointer(fs, offset!(fs_root_mount)));
+    // SAFETY: as above.
+    let root = unsafe { path::write(at.add(path.len()), cell, dentry, mount) };
+    record.root_len = root.len() as u16;
+    path.len() + root.len()
 }
 
 /// An access in `buffer` that says who, and nothing else yet.

@@ -217,7 +217,7 @@ fn record(what: What, detail: u64, spot: Spot, other: Other) -> u32 {
     change.detail = detail;
     change.matched = matched;
     // SAFETY: the buffer has room for the head, two paths and a text.
-    let len = unsafe { paths(change, bytes.add(size_of::<Change>()), spot, other) };
+    let len = unsafe { paths(change, bytes.add(size_of::<Change>()), &raw mut buffer.cell, spot, other) };
     // SAFETY: head and paths, as written above.
     unsafe { emit::output(Ring::Hits, bytes, size_of::<Change>() + len) };
     0
@@ -225,9 +225,9 @@ fn record(what: What, detail: u64, spot: Spot, other: Other) -> u32 {
 
 /// Writes both paths to `at` and notes in `change` what they are. Returns their length.
 #[inline(always)]
-unsafe fn paths(change: &mut Change, at: *mut u8, spot: Spot, other: Other) -> usize {
+unsafe fn paths(change: &mut Change, at: *mut u8, cell: *mut u64, spot: Spot, other: Other) -> usize {
     // SAFETY: see the caller.
-    let walk = unsafe { path::write(at, spot.dentry, spot.mount, core::ptr::null()) };
+    let walk = unsafe { path::write(at, cell, spot.dentry, spot.mount) };
     change.path_len = walk.len() as u16;
     if walk.truncated() {
         change.header.flags |= Change::PATH_TRUNCATED;
@@ -241,7 +241,7 @@ unsafe fn paths(change: &mut Change, at: *mut u8, spot: Spot, other: Other) -> u
         Other::None => 0,
         Other::Spot(other) => {
             // SAFETY: as above.
-            let walk = unsafe { path::write(at, other.dentry, other.mount, core::ptr::null()) };
+            let walk = unsafe { path::write(at, cell, other.dentry, other.mount) };
             if walk.truncated() {
                 change.header.flags |= Change::OTHER_TRUNCATED;
             }

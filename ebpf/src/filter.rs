@@ -1,6 +1,10 @@
 //! What is worth a record: a cheap question for every open, exact answers for the few that pass.
 
-use core::{ffi::c_void, ptr::read_volatile};
+use core::{
+    ffi::c_void,
+    mem::MaybeUninit,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, helpers::generated::bpf_probe_read_kernel, macros::map, maps::HashMap};
 use tokenhound_common::{
@@ -139,7 +143,7 @@ pub fn place_of_text(len: u64, word: u64) -> Place {
 #[inline(always)]
 pub fn exact(inode: Pointer, dentry: Pointer) -> u16 {
     let parent = Copied::pointer(dentry, offset!(dentry_parent));
-    let mut matched = file_ids(inode, Copied::pointer(parent, offset!(dentry_inode)));
+    let mut matched = by_id(inode) | by_directory(Copied::pointer(parent, offset!(dentry_inode)));
     let name = hash(dentry);
     let parent_name = hash(parent);
     let grandparent_name = hash(Copied::pointer(parent, offset!(dentry_parent)));
@@ -158,8 +162,9 @@ pub fn exact(inode: Pointer, dentry: Pointer) -> u16 {
     matched
 }
 
+/// Whether the inode itself is watched, `MATCH_*`; 0 if not.
 #[inline(always)]
-fn file_ids(inode: Pointer, directory: Pointer) -> u16 {
+pub fn by_id(inode: Pointer) -> u16 {
     let mut matched = 0;
     let id = task::file_id(inode);
     // SAFETY: the value is two integers; a slot that is replaced under us yields an old or a new one.
@@ -171,8 +176,15 @@ fn file_ids(inode: Pointer, directory: Pointer) -> u16 {
             matched |= Access::MATCH_CANARY;
         }
     }
-    let id = task::file_id(directory);
-    // SAFETY: as above.
+    matched
+}
+
+/// Whether the entries of that directory are watched.
+#[inline(always)]
+fn by_directory(inode: Pointer) -> u16 {
+    let mut matched = 0;
+    let id = task::file_id(inode);
+    // SAFETY: as in `by_id`.
     if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
         if watch.flags & FileWatch::ENTRIES != 0 && (watch.generation == 0 || watch.generation == id.generation) {
             matched |= Access::MATCH_DIRECTORY_ID;
@@ -195,7 +207,13 @@ fn hash(dentry: Pointer) -> u64 {
     if len == 0 || len as usize > KEY_NAME_BYTES {
         return 0;
     }
-    let mut words = [0u64; NAME_KEY_WORDS];
+    let mut words = MaybeUninit::<[u64; NAME_KEY_WORDS]>::uninit();
+    for word in 0..NAME_KEY_WORDS {
+        // SAFETY: a word of the array. Volatile, or the compiler makes it a loop over bytes.
+        unsafe { write_volatile(words.as_mut_ptr().cast::<u64>().add(word), 0) };
+    }
+    // SAFETY: every word is written.
+    let mut words = unsafe { words.assume_init() };
     let source = Copied::pointer(dentry, offset!(dentry_name));
     // SAFETY: `len` is at most KEY_NAME_BYTES, less than the words hold.
     let status = unsafe {

@@ -13,11 +13,9 @@ use crate::{
     access, descriptor,
     emit::lost,
     filter,
-    kernel::{Copied, Pointer},
+    kernel::{Copied, Load, Pointer, difference, offset},
+    task,
 };
-
-/// Most files that are told of one exec. Power of two.
-const MOST: usize = 4;
 
 /// Start time of each marked process, by tgid. The agent marks those that had a file open before it started.
 #[map]
@@ -50,35 +48,46 @@ pub fn exit(tgid: u32) {
     let _ = HOLDERS.remove(&tgid);
 }
 
-/// A program has been started by `process`: tells which watched files it has open for reading. Descriptors with
+/// A program has been started: tells which watched files it has open for reading. Descriptors with
 /// close-on-exec are closed by now (`begin_new_exec` in fs/exec.c).
 #[inline(always)]
-pub fn exec(task: Pointer, process: ProcessKey) {
-    if !marked(process) {
-        return;
+pub fn exec(task: Pointer) -> i32 {
+    if !marked(task::key(task)) {
+        return 0;
     }
     let (array, size) = descriptor::table(task);
-    // Two loops: the verifier follows each round of a loop, and telling is long.
-    let mut found = [core::ptr::null(); MOST];
-    let mut count = 0;
+    let first = find(array, size, core::ptr::null());
+    if !first.is_null() {
+        access::report(first, Way::EXEC);
+        let second = find(array, size, first);
+        if !second.is_null() {
+            access::report(second, Way::EXEC);
+        }
+    }
+    if size > EXEC_DESCRIPTORS {
+        lost(Reason::DESCRIPTORS);
+    }
+    0
+}
+
+/// The first open file, other than `besides`, that could be watched; null if there is none. Files are told by their ids
+/// alone: the agent has heard of them when they were opened.
+///
+/// Small, because the verifier follows each round, and without a number in its answer, because it would follow each of
+/// them too.
+#[inline(never)]
+fn find(array: Pointer, size: u32, besides: Pointer) -> Pointer {
     for number in 0..EXEC_DESCRIPTORS {
-        if number >= size || count >= MOST {
+        if number >= size {
             break;
         }
         let file: Pointer = Copied::at(array, number << 3);
-        if !file.is_null() && filter::may_match::<Copied>(file) {
-            found[count & (MOST - 1)] = file;
-            count += 1;
+        if file.is_null() || difference(file, besides) == 0 {
+            continue;
+        }
+        if filter::may_be_known::<Copied>(Copied::pointer(file, offset!(file_inode))) {
+            return file;
         }
     }
-    for file in found {
-        if !file.is_null() {
-            access::report(file, Way::EXEC);
-        }
-    }
-    if count >= MOST || size > EXEC_DESCRIPTORS {
-        lost(Reason::DESCRIPTORS);
-    } else if count == 0 {
-        exit(process.tgid);
-    }
+    core::ptr::null()
 }

@@ -26,9 +26,13 @@ static mut PROVING: u32 = 0;
 #[unsafe(no_mangle)]
 static HAS_TASK_REGISTERS: u32 = 0;
 
-/// Number of the dentry among the arguments of `inode_setattr` (0, or 1 since an id mapping comes first).
+/// Number of the dentry among the arguments of `security_inode_setattr` (0, or 1 since an id mapping comes first).
 #[unsafe(no_mangle)]
 static SETATTR_DENTRY: u32 = 0;
+
+/// The same for the hook of that name.
+#[unsafe(no_mangle)]
+static SETATTR_DENTRY_LSM: u32 = 0;
 
 /// Arguments of the `io_uring_complete` event: 4 before Linux 5.18, 3 where they are context, request and entry.
 #[unsafe(no_mangle)]
@@ -83,11 +87,11 @@ pub fn proving() -> bool {
     unsafe { read_volatile(&raw const PROVING) != 0 }
 }
 
-/// Which argument of `inode_setattr` is the dentry.
+/// Which argument of `inode_setattr` is the dentry, for a program on the hook or on the function.
 #[inline(always)]
-pub fn setattr_dentry() -> u32 {
-    // SAFETY: a static; volatile as above.
-    unsafe { read_volatile(&raw const SETATTR_DENTRY) }
+pub fn setattr_dentry(lsm: bool) -> u32 {
+    // SAFETY: statics; volatile as above.
+    unsafe { read_volatile(if lsm { &raw const SETATTR_DENTRY_LSM } else { &raw const SETATTR_DENTRY }) }
 }
 
 /// Arguments of `io_uring_complete`.
@@ -274,4 +278,16 @@ pub fn head(word: u64, len: u64) -> u64 {
         );
     }
     word
+}
+
+/// Zero for equal pointers. In an instruction that the compiler does not turn into a comparison: the verifier would take
+/// both for one from there on, and know no state again.
+#[inline(always)]
+pub fn difference(a: Pointer, b: Pointer) -> u64 {
+    let mut difference = a as u64;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        core::arch::asm!("{a} ^= {b}", a = inout(reg) difference, b = in(reg) b, options(pure, nomem, nostack));
+    }
+    difference
 }

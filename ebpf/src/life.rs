@@ -48,7 +48,8 @@ pub fn exit(task: Pointer) -> i32 {
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     let header = emit::life_header(Kind::EXEC);
-    let record = scratch::life().ok_or(Reason::SCRATCH)?;
+    let buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
     exec.header = header;
@@ -63,22 +64,21 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     let mut at = size_of::<Exec>();
     // SAFETY: the sections follow each other; their largest sizes add up to the size of the slot.
     unsafe {
-        at += executable_path(exec, record.add(at), file);
-        at += working_directory(exec, record.add(at), task);
+        at += executable_path(exec, record.add(at), cell, file);
+        at += working_directory(exec, record.add(at), cell, task);
         at += script(exec, record.add(at), binprm);
         at += arguments(exec, record.add(at), mm);
         at += environment(exec, record.add(at), mm);
         emit::output(Ring::Life, record, at);
     }
-    holders::exec(task, exec.task.key);
     Ok(())
 }
 
 #[inline(always)]
-unsafe fn executable_path(exec: &mut Exec, at: *mut u8, file: Pointer) -> usize {
+unsafe fn executable_path(exec: &mut Exec, at: *mut u8, cell: *mut u64, file: Pointer) -> usize {
     let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
     // SAFETY: see `exec`.
-    let walk = unsafe { path::write(at, dentry, mount, core::ptr::null()) };
+    let walk = unsafe { path::write(at, cell, dentry, mount) };
     exec.path_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::PATH_TRUNCATED;
@@ -87,11 +87,11 @@ unsafe fn executable_path(exec: &mut Exec, at: *mut u8, file: Pointer) -> usize 
 }
 
 #[inline(always)]
-unsafe fn working_directory(exec: &mut Exec, at: *mut u8, task: Pointer) -> usize {
+unsafe fn working_directory(exec: &mut Exec, at: *mut u8, cell: *mut u64, task: Pointer) -> usize {
     let fs = Copied::pointer(task, offset!(task_fs));
     let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
     // SAFETY: see `exec`.
-    let walk = unsafe { path::write(at, dentry, mount, core::ptr::null()) };
+    let walk = unsafe { path::write(at, cell, dentry, mount) };
     exec.cwd_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::CWD_TRUNCATED;

@@ -43,6 +43,12 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// The same event: what a program finds open when it starts. A program of its own, because each may be so long only.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_holder(ctx: BtfTracePointContext) -> i32 {
+    holders::exec(ctx.arg(0))
+}
+
 /// `TP_PROTO(task)`; later kernels add arguments behind it.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
@@ -75,18 +81,30 @@ security! {
     lsm_rename inode_rename "inode_rename" "security_inode_rename" |ctx| change::rename(ctx.arg(1), ctx.arg(3));
     lsm_unlink inode_unlink "inode_unlink" "security_inode_unlink" |ctx| change::unlink(ctx.arg(1));
     lsm_symlink inode_symlink "inode_symlink" "security_inode_symlink" |ctx| change::symlink(ctx.arg(1), ctx.arg(2));
-    lsm_setattr inode_setattr "inode_setattr" "security_inode_setattr" |ctx| {
-        if kernel::setattr_dentry() == 0 {
-            change::attributes(ctx.arg(0), ctx.arg(1))
-        } else {
-            change::attributes(ctx.arg(1), ctx.arg(2))
-        }
-    };
     lsm_mount sb_mount "sb_mount" "security_sb_mount" |ctx| change::mount(ctx.arg(0), ctx.arg(1), ctx.arg(3));
     lsm_move_mount move_mount "move_mount" "security_move_mount" |ctx| change::move_mount(ctx.arg(0), ctx.arg(1));
     lsm_ptrace ptrace_check "ptrace_access_check" "security_ptrace_access_check" |ctx| {
         inspect::checked(ctx.arg(0), ctx.arg(1))
     };
+}
+
+/// `inode_setattr`, since different kernels with the id mapping of the mount before the dentry.
+#[lsm(hook = "inode_setattr")]
+fn lsm_setattr(ctx: LsmContext) -> i32 {
+    if kernel::setattr_dentry(true) == 0 {
+        change::attributes(ctx.arg(0), ctx.arg(1))
+    } else {
+        change::attributes(ctx.arg(1), ctx.arg(2))
+    }
+}
+
+#[fentry(function = "security_inode_setattr")]
+fn inode_setattr(ctx: FEntryContext) -> i32 {
+    if kernel::setattr_dentry(false) == 0 {
+        change::attributes(ctx.arg(0), ctx.arg(1))
+    } else {
+        change::attributes(ctx.arg(1), ctx.arg(2))
+    }
 }
 
 /// Tiers `lsm` and `fentry`: `ptrace_access_vm(child, address, buffer, length, flags)`.

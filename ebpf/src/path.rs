@@ -1,12 +1,15 @@
 //! From a dentry to a path: a bounded walk over dentries and mounts, leaf first.
 
-use core::ffi::c_void;
+use core::{
+    ffi::c_void,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use tokenhound_common::limits::{NAME_BYTES, PATH_BYTES, PATH_STEPS};
 
 use crate::{
-    kernel::{Copied, Load, Pointer, masked, offset},
+    kernel::{Copied, Load, Pointer, difference, masked, offset},
 };
 
 /// Most bytes that a walk writes, rounded up to what [`Walk::len`] can say.
@@ -14,8 +17,6 @@ pub const ROOM: usize = 4096;
 const _: () = assert!(PATH_BYTES + NAME_BYTES < ROOM);
 
 const LEN_MASK: u64 = ROOM as u64 - 1;
-/// Where the length below the process's root stands.
-const ROOT_SHIFT: u32 = 16;
 const TRUNCATED: u64 = 1 << 32;
 const DETACHED: u64 = 1 << 33;
 
@@ -28,12 +29,6 @@ impl Walk {
     #[inline(always)]
     pub fn len(self) -> usize {
         masked::<{ LEN_MASK as i32 }>(self.0) as usize
-    }
-
-    /// Bytes below the root of the process; as many as there are if that was not met.
-    #[inline(always)]
-    pub fn below_root(self) -> u16 {
-        (self.0 >> ROOT_SHIFT & LEN_MASK) as u16
     }
 
     /// The root was not reached.
@@ -51,31 +46,26 @@ impl Walk {
 }
 
 /// Writes the components of a path to `buffer`, leaf first, each closed by NUL, up to the root of the mount namespace;
-/// without a mount, up to the root of the file system. `fs` is the `fs_struct` of the process, or null.
+/// without a mount, up to the root of the file system.
 ///
 /// # Safety
 ///
-/// There must be [`ROOM`] bytes at `buffer`.
+/// There must be [`ROOM`] bytes at `buffer`. `cell` is a word of a map that nobody else uses meanwhile.
 #[inline(always)]
-pub unsafe fn write(buffer: *mut u8, dentry: Pointer, mount: Pointer, fs: Pointer) -> Walk {
+pub unsafe fn write(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Pointer) -> Walk {
     // SAFETY: as above.
-    Walk(unsafe { walk(buffer, dentry, mount, fs) })
+    Walk(unsafe { walk(buffer, cell, dentry, mount) })
 }
 
 /// One copy of the loop for all callers.
 #[inline(never)]
-unsafe fn walk(buffer: *mut u8, dentry: Pointer, mount: Pointer, fs: Pointer) -> u64 {
-    let root_dentry = Copied::pointer(fs, offset!(fs_root_dentry));
-    let root_mount = Copied::pointer(fs, offset!(fs_root_mount));
+unsafe fn walk(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Pointer) -> u64 {
     let (mut dentry, mut mount) = (dentry, mount);
-    // Bytes so far, and as many as there were at the root of the process; 0 if that was not met yet.
-    let (mut len, mut root) = (0, 0);
+    // SAFETY: see the caller.
+    let mut len = unsafe { forgotten(cell, 0) };
     let mut flags = TRUNCATED;
     for _ in 0..PATH_STEPS {
-        if dentry == root_dentry && mount == root_mount && root == 0 {
-            root = len;
-        }
-        if dentry == Copied::pointer(mount, offset!(vfsmount_root)) {
+        if difference(dentry, Copied::pointer(mount, offset!(vfsmount_root))) == 0 {
             let inner = mount.wrapping_sub(offset!(mount_of_vfsmount).get() as usize);
             let outer = Copied::pointer(inner, offset!(mount_parent));
             if outer == inner || outer.is_null() {
@@ -99,17 +89,27 @@ unsafe fn walk(buffer: *mut u8, dentry: Pointer, mount: Pointer, fs: Pointer) ->
             )
         };
         if written > 0 {
-            // One and the same range after every step: the verifier meets states that it knows and stops.
-            // Without it, it follows every sum of name lengths.
-            len = masked::<{ LEN_MASK as i32 }>(len + written as u64);
+            // SAFETY: see the caller.
+            len = unsafe { forgotten(cell, len + written as u64) };
         }
         let parent = Copied::pointer(dentry, offset!(dentry_parent));
-        if parent == dentry {
+        if difference(parent, dentry) == 0 {
             flags = DETACHED;
             break;
         }
         dentry = parent;
     }
-    let root = if root == 0 { len } else { root };
-    len | root << ROOT_SHIFT | flags
+    len | flags
+}
+
+/// `len`, of which the verifier knows no more than that it is below [`ROOM`]: what comes out of a map it does not know.
+/// So it meets states that it knows after each step and stops; otherwise it would follow every sum of name lengths.
+#[inline(always)]
+unsafe fn forgotten(cell: *mut u64, len: u64) -> u64 {
+    // SAFETY: see the caller.
+    let len = unsafe {
+        write_volatile(cell, len);
+        read_volatile(cell)
+    };
+    masked::<{ LEN_MASK as i32 }>(len)
 }

@@ -32,12 +32,19 @@ pub struct Hit {
     busy: u64,
     /// Number of the last record that was put together here.
     pub sequence: u64,
+    /// See [`path::write`].
+    pub cell: u64,
     /// The record.
     pub bytes: [u8; HIT_BYTES],
 }
 
 #[repr(C, align(8))]
-struct Life([u8; LIFE_BYTES]);
+pub struct Life {
+    /// See [`path::write`].
+    pub cell: u64,
+    /// The record.
+    pub bytes: [u8; LIFE_BYTES],
+}
 
 #[map]
 static HIT_BUFFERS: PerCpuArray<Hit> = PerCpuArray::with_max_entries(HITS, 0);
@@ -48,8 +55,9 @@ static LIFE_BUFFER: PerCpuArray<Life> = PerCpuArray::with_max_entries(1, 0);
 
 /// This CPU's buffer for process life.
 #[inline(always)]
-pub fn life() -> Option<*mut u8> {
-    LIFE_BUFFER.get_ptr_mut(0).map(<*mut Life>::cast)
+pub fn life() -> Option<&'static mut Life> {
+    // SAFETY: this CPU's, and only one program at a time uses it.
+    LIFE_BUFFER.get_ptr_mut(0).map(|life| unsafe { &mut *life })
 }
 
 /// A buffer that nobody else uses until it is dropped.

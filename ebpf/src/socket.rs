@@ -9,8 +9,9 @@ use aya_ebpf::{helpers::generated::bpf_probe_read_user, programs::TracePointCont
 use tokenhound_common::{limits::SCM_DESCRIPTORS, record::Way};
 
 use crate::{
-    access::{current, return_value, through},
-    kernel,
+    access::{current, report, return_value},
+    descriptor, filter,
+    kernel::{self, Copied, Load, Pointer, difference, offset},
 };
 
 /// `struct user_msghdr` (include/linux/socket.h): where its control messages are, and how many bytes of them.
@@ -40,31 +41,54 @@ struct Head {
     kind: u32,
 }
 
+/// Descriptors in user memory.
+#[derive(Clone, Copy)]
+struct Descriptors {
+    first: u64,
+    bytes: u64,
+}
+
 /// Exit of `recvmsg(descriptor, message, flags)`.
 #[inline(always)]
 pub fn message(ctx: &TracePointContext) -> u32 {
-    if return_value(ctx) >= 0 {
-        control(kernel::second_argument(current()));
+    if return_value(ctx) < 0 {
+        return 0;
+    }
+    let descriptors = descriptors(kernel::second_argument(current()));
+    let first = find(descriptors.first, descriptors.bytes, core::ptr::null());
+    if !first.is_null() {
+        report(first, Way::RECEIVE);
+        let second = find(descriptors.first, descriptors.bytes, first);
+        if !second.is_null() {
+            report(second, Way::RECEIVE);
+        }
     }
     0
 }
 
-/// Exit of `recvmmsg(descriptor, messages, count, ...)`, which returns how many came.
+/// Exit of `recvmmsg(descriptor, messages, count, ...)`, which returns how many came. One file of them is told.
 #[inline(always)]
 pub fn messages(ctx: &TracePointContext) -> u32 {
     let (count, first) = (return_value(ctx), kernel::second_argument(current()));
+    let mut found: Pointer = core::ptr::null();
     for number in 0..MESSAGES {
-        if number >= count {
+        if number >= count || !found.is_null() {
             break;
         }
-        control(first.wrapping_add(number as u64 * MESSAGE_BYTES));
+        let descriptors = descriptors(first.wrapping_add(number as u64 * MESSAGE_BYTES));
+        found = find(descriptors.first, descriptors.bytes, core::ptr::null());
+    }
+    if !found.is_null() {
+        report(found, Way::RECEIVE);
     }
     0
 }
 
-#[inline(never)]
-fn control(message: u64) -> u32 {
-    let Some(control) = user::<Control>(message.wrapping_add(CONTROL)) else { return 0 };
+/// The descriptors that a message brought; none if it brought none.
+#[inline(always)]
+fn descriptors(message: u64) -> Descriptors {
+    let none = Descriptors { first: 0, bytes: 0 };
+    let Some(control) = user::<Control>(message.wrapping_add(CONTROL)) else { return none };
     let mut at = 0;
     for _ in 0..CONTROL_MESSAGES {
         // Nearly always: nothing was sent along.
@@ -77,24 +101,36 @@ fn control(message: u64) -> u32 {
         }
         if head.level == SOL_SOCKET && head.kind == SCM_RIGHTS {
             let first = control.messages.wrapping_add(at + size_of::<Head>() as u64);
-            descriptors(first, head.bytes - size_of::<Head>() as u64);
+            return Descriptors { first, bytes: head.bytes - size_of::<Head>() as u64 };
         }
         at += head.bytes.wrapping_add(7) & !7;
     }
-    0
+    none
 }
 
+/// The first file of the message, other than `besides`, that could be watched; null if there is none. Files are told by
+/// their ids alone: the agent has heard of them when they were opened. Small for the verifier, see `holders::find`.
 #[inline(never)]
-fn descriptors(first: u64, bytes: u64) -> u32 {
+fn find(first: u64, bytes: u64, besides: Pointer) -> Pointer {
+    let (array, size) = descriptor::table(current());
     for number in 0..SCM_DESCRIPTORS {
-        if u64::from(number) * 4 >= bytes {
+        let at = u64::from(number) * 4;
+        if at >= bytes {
             break;
         }
-        if let Some(descriptor) = user::<u32>(first.wrapping_add(u64::from(number) * 4)) {
-            through(descriptor, Way::RECEIVE);
+        let descriptor = user::<u32>(first.wrapping_add(at)).unwrap_or(u32::MAX);
+        if descriptor >= size {
+            continue;
+        }
+        let file: Pointer = Copied::at(array.wrapping_add((descriptor as usize) << 3), 0);
+        if file.is_null() || difference(file, besides) == 0 {
+            continue;
+        }
+        if filter::may_be_known::<Copied>(Copied::pointer(file, offset!(file_inode))) {
+            return file;
         }
     }
-    0
+    core::ptr::null()
 }
 
 #[inline(always)]

@@ -42,7 +42,7 @@ pub fn completed(ctx: &BtfTracePointContext) -> i32 {
         OPENAT | OPENAT2 => through(result as u32, Way::OPEN),
         READV | READ | READ_FIXED | READ_MULTISHOT | SPLICE | TEE => {
             let file = Copied::pointer(request, offset!(ring_request_file));
-            if !file.is_null() && filter::may_match::<Copied>(file) {
+            if !file.is_null() && filter::may_be_known::<Copied>(Copied::pointer(file, offset!(file_inode))) {
                 report(file, Way::READ);
             }
         }

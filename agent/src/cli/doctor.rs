@@ -59,7 +59,7 @@ fn describe(facts: &Facts) -> String {
     let mut text = format!("kernel {}\n", facts.release);
     line(&mut text, "type information (BTF)", &facts.btf);
     line(&mut text, "rights", &facts.rights);
-    match &facts.lsm {
+    match &facts.security_modules {
         Some(list) => {
             let _ = writeln!(text, "  ok    active security modules: {}", list.join(", "));
         }
@@ -67,8 +67,9 @@ fn describe(facts: &Facts) -> String {
             let _ = writeln!(text, "  --    active security modules: unknown, securityfs is not mounted");
         }
     }
-    for (call, answer) in &facts.exits {
-        line(&mut text, &format!("exit event of {call}"), answer);
+    let absent = facts.events.iter().filter(|(_, answer)| !answer.yes());
+    for (event, answer) in absent {
+        line(&mut text, event, answer);
     }
     text
 }
@@ -87,8 +88,11 @@ fn describe_probes(text: &mut String, plan: &plan::Plan, proofs: &[Proof]) {
     }
     for proof in proofs {
         let _ = match &proof.failure {
-            None => writeln!(text, "  live  {}", proof.hook.program()),
-            Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.program()),
+            None => writeln!(text, "  live  {}", proof.hook.label()),
+            Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.label()),
         };
+    }
+    for gap in &plan.gaps {
+        let _ = writeln!(text, "  --    not here: {}: {}", gap.hook.label(), gap.reason);
     }
 }

@@ -87,7 +87,7 @@ impl Pipeline {
     pub(super) fn report_probes(&mut self) {
         let tier = self.sensor.plan.tier;
         for proof in self.proofs.clone() {
-            let probe = proof.hook.program();
+            let probe = proof.hook.label();
             events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.metrics);
             if let Some(why) = proof.failure {
                 self.degraded(&Degradation::Probe { probe: probe.to_owned(), tier, why });

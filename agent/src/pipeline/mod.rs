@@ -34,7 +34,7 @@ use crate::{
     ingest::{
         clock::{self, Clock},
         decode::{DecodeError, Decoder},
-        observation::{KernelTime, Object, Observation, Open},
+        observation::{Inspected, KernelTime, Object, Observation, Open},
         reorder::Reorder,
         sequence::{Ring, Sequences},
     },
@@ -327,7 +327,7 @@ impl Pipeline {
                 let path = known_as.as_ref().unwrap_or(path);
                 judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
             }
-            Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
+            Target::Process(..) => Vec::new(),
         };
         let access = Access {
             time: open.time,
@@ -358,8 +358,12 @@ impl Pipeline {
     /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
     fn target(&mut self, open: &Open) -> Option<Target> {
         match open.object {
-            Object::ProcEnviron(key) => Some(Target::ProcEnviron(self.processes.get(key).map(Box::new))),
-            Object::ProcMem(key) => Some(Target::ProcMem(self.processes.get(key).map(Box::new))),
+            Object::Process(how, Inspected::Key(key)) => {
+                Some(Target::Process(how, self.processes.get(key).map(Box::new)))
+            }
+            Object::Process(how, Inspected::Pid(pid)) => {
+                Some(Target::Process(how, self.processes.by_pid(pid, open.task.pid_namespace).map(Box::new)))
+            }
             Object::File => {
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
@@ -385,7 +389,8 @@ impl Pipeline {
                     self.watchset.remember(open.file.id, &open.path.path);
                 }
                 let path = open.path.path.clone();
-                Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode })
+                let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
+                Some(Target::Store { stores, path, known_as, file: open.file, mode, way, path_in_root })
             }
         }
     }
@@ -426,7 +431,11 @@ fn kind(observation: &Observation) -> &'static str {
         Observation::Fork(_) => "fork",
         Observation::Exec(_) => "exec",
         Observation::Exit(_) => "exit",
-        Observation::Open(_) => "open",
+        Observation::Open(open) => match open.object {
+            Object::File => open.way.name(),
+            Object::Process(..) => "inspection",
+        },
+        Observation::Change(_) => "change",
     }
 }
 

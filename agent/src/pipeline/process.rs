@@ -86,6 +86,7 @@ impl Processes {
         let key = match observation {
             Observation::Exec(exec) => exec.task.key,
             Observation::Open(open) => open.task.key,
+            Observation::Change(change) => change.task.key,
             Observation::Fork(_) | Observation::Exit(_) => return Learnt::default(),
         };
         if change == Change::Unresolved
@@ -147,6 +148,13 @@ impl Processes {
     #[must_use]
     pub fn get(&self, key: ProcessKey) -> Option<Process> {
         self.table.get(key)
+    }
+
+    /// The process with that pid, or with a thread of that number, in the pid namespace with that inode number. Only the
+    /// initial one is known here.
+    #[must_use]
+    pub fn by_pid(&self, pid: u32, namespace: u32) -> Option<Process> {
+        self.table.get(self.backfill.find(pid, namespace)?)
     }
 
     /// Whether `key` is `ancestor` or descends from it.

@@ -34,6 +34,9 @@ pub fn complete(object: &[u8], btf: &Btf, offsets: &Offsets) -> Result<(Vec<u8>,
         (Some(function), Some(kiocb)) => (patch::call(function), kiocb),
         _ => (patch::NOTHING, 0),
     };
+    // Linux 5.12 brought both the instruction and preemption of programs on functions, which it is for, and the counter
+    // by which it is known here.
+    let exchange = btf.member("bpf_prog_stats", "misses").is_ok();
     let mut completed = object.to_vec();
     let mut called = false;
     for range in code(object)? {
@@ -41,7 +44,9 @@ pub fn complete(object: &[u8], btf: &Btf, offsets: &Offsets) -> Result<(Vec<u8>,
         for bytes in code.chunks_exact_mut(8) {
             let Ok(whole) = <[u8; 8]>::try_from(&*bytes) else { continue };
             let instruction = u64::from_le_bytes(whole);
-            let complete = if instruction == patch::RDONLY_CAST {
+            let complete = if patch::exchanges(instruction) && !exchange {
+                patch::NOTHING
+            } else if instruction == patch::RDONLY_CAST {
                 called = true;
                 call
             } else if let Some(number) = patch::loaded_field(instruction) {
