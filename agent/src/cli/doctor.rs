@@ -9,19 +9,25 @@ use super::{
 use crate::{
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
-    probe::{plan, selftest::Proof},
+    probe::{load::Sensor, plan, selftest::Proof},
     telemetry::metrics::Metrics,
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    /// Print how many instructions the verifier processed for each program of the tier, and nothing else.
+    #[arg(long, hide = true)]
+    verifier: bool,
     #[command(flatten)]
     sensor: SensorOptions,
 }
 
 /// Prints what it finds; the exit code is 0 only when every probe of the chosen tier is live.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
+    if options.verifier {
+        return verifier(&options.sensor);
+    }
     let facts = facts::gather();
     let mut text = describe(&facts);
     let inputs = match Inputs::read(&options.sensor) {
@@ -53,6 +59,18 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
             Err(error)
         }
     }
+}
+
+/// One line for each loaded program: tier, program, what was counted, how many.
+fn verifier(options: &SensorOptions) -> Result<Exit, CliError> {
+    let sensor = Sensor::start(options.tier.map(Into::into)).map_err(CliError::unsupported)?;
+    let tier = sensor.plan.tier.name();
+    let mut text = String::new();
+    for count in sensor.verifier_counts().map_err(CliError::failure)? {
+        let _ = writeln!(text, "{tier} {} {} {}", count.program, count.measure.name(), count.instructions);
+    }
+    print(&text)?;
+    Ok(Exit::Success)
 }
 
 fn describe(facts: &Facts) -> String {

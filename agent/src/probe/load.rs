@@ -133,7 +133,7 @@ pub struct Sensor {
     /// Records that were read while probes were proven and still have to be worked on.
     pub early: Vec<(Ring, Vec<u8>)>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     reads: Vec<Link>,
     lost: PerCpuArray<MapData, u64>,
     repeated: PerCpuArray<MapData, u64>,

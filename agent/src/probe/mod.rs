@@ -7,3 +7,4 @@ pub mod load;
 pub mod patch;
 pub mod plan;
 pub mod selftest;
+pub mod verifier;
