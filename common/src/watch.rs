@@ -10,7 +10,6 @@ use crate::{
     record::FileId,
 };
 
-
 /// The filter, in one kernel global that the agent replaces as a whole.
 ///
 /// Replacement is a plain copy: while it runs a program may see old and new words mixed. Bits of keys that stay are

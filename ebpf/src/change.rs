@@ -253,9 +253,8 @@ unsafe fn paths(change: &mut Change, at: *mut u8, cell: *mut u64, spot: Spot, ot
         Other::Text(text) => {
             change.header.flags |= Change::OTHER_IS_TEXT;
             // SAFETY: as above; the text has TEXT_BYTES behind the paths.
-            let written = unsafe {
-                bpf_probe_read_kernel_str(at.cast::<c_void>(), TEXT_BYTES as u32, text.cast::<c_void>())
-            };
+            let written =
+                unsafe { bpf_probe_read_kernel_str(at.cast::<c_void>(), TEXT_BYTES as u32, text.cast::<c_void>()) };
             if written == TEXT_BYTES as i64 {
                 change.header.flags |= Change::OTHER_TRUNCATED;
             }

@@ -1,7 +1,7 @@
 //! Processes that have a watched file open. Children inherit the mark, and a program that starts with it is looked at:
 //! the shell opens, `cat` reads.
 
-use aya_ebpf::{macros::map, maps::HashMap, bindings::BPF_F_NO_PREALLOC};
+use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, macros::map, maps::HashMap};
 use tokenhound_common::{
     limits::{EXEC_DESCRIPTORS, MAX_HOLDERS},
     loss::Reason,

@@ -2,7 +2,10 @@
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
 
-use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::{bpf_probe_read_kernel, bpf_task_pt_regs}};
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf,
+    generated::{bpf_probe_read_kernel, bpf_task_pt_regs},
+};
 use tokenhound_common::{
     fields::{ABSENT, Offsets},
     patch,

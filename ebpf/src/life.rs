@@ -11,8 +11,9 @@ use tokenhound_common::{
 
 use crate::{
     emit::{self, Ring},
+    holders,
     kernel::{Copied, Load, Pointer, offset},
-    holders, path, scratch, task,
+    path, scratch, task,
 };
 
 /// A process was created. Threads are of no interest.
@@ -22,8 +23,7 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
-    let record =
-        Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
+    let record = Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
     // SAFETY: a local without padding.
     unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
     holders::fork(record.parent, record.child);

@@ -8,9 +8,7 @@ use core::{
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use tokenhound_common::limits::{NAME_BYTES, PATH_BYTES, PATH_STEPS};
 
-use crate::{
-    kernel::{Copied, Load, Pointer, difference, masked, offset},
-};
+use crate::kernel::{Copied, Load, Pointer, difference, masked, offset};
 
 /// Most bytes that a walk writes, rounded up to what [`Walk::len`] can say.
 pub const ROOM: usize = 4096;

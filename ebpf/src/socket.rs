@@ -11,7 +11,7 @@ use tokenhound_common::{limits::SCM_DESCRIPTORS, record::Way};
 use crate::{
     access::{current, report, return_value},
     descriptor, filter,
-    kernel::{self, Copied, Load, Pointer, difference, offset},
+    kernel::{self, Copied, Load, Pointer, offset},
 };
 
 /// `struct user_msghdr` (include/linux/socket.h): where its control messages are, and how many bytes of them.
@@ -48,20 +48,15 @@ struct Descriptors {
     bytes: u64,
 }
 
-/// Exit of `recvmsg(descriptor, message, flags)`.
+/// Exit of `recvmsg(descriptor, message, flags)`. One watched file of a message is told.
 #[inline(always)]
 pub fn message(ctx: &TracePointContext) -> u32 {
     if return_value(ctx) < 0 {
         return 0;
     }
-    let descriptors = descriptors(kernel::second_argument(current()));
-    let first = find(descriptors.first, descriptors.bytes, core::ptr::null());
-    if !first.is_null() {
-        report(first, Way::RECEIVE);
-        let second = find(descriptors.first, descriptors.bytes, first);
-        if !second.is_null() {
-            report(second, Way::RECEIVE);
-        }
+    let file = find(descriptors(kernel::second_argument(current())));
+    if !file.is_null() {
+        report(file, Way::RECEIVE);
     }
     0
 }
@@ -75,8 +70,7 @@ pub fn messages(ctx: &TracePointContext) -> u32 {
         if number >= count || !found.is_null() {
             break;
         }
-        let descriptors = descriptors(first.wrapping_add(number as u64 * MESSAGE_BYTES));
-        found = find(descriptors.first, descriptors.bytes, core::ptr::null());
+        found = find(descriptors(first.wrapping_add(number as u64 * MESSAGE_BYTES)));
     }
     if !found.is_null() {
         report(found, Way::RECEIVE);
@@ -108,10 +102,10 @@ fn descriptors(message: u64) -> Descriptors {
     none
 }
 
-/// The first file of the message, other than `besides`, that could be watched; null if there is none. Files are told by
+/// The first of these files that could be watched; null if there is none. Files are told by
 /// their ids alone: the agent has heard of them when they were opened. Small for the verifier, see `holders::find`.
-#[inline(never)]
-fn find(first: u64, bytes: u64, besides: Pointer) -> Pointer {
+#[inline(always)]
+fn find(Descriptors { first, bytes }: Descriptors) -> Pointer {
     let (array, size) = descriptor::table(current());
     for number in 0..SCM_DESCRIPTORS {
         let at = u64::from(number) * 4;
@@ -123,10 +117,7 @@ fn find(first: u64, bytes: u64, besides: Pointer) -> Pointer {
             continue;
         }
         let file: Pointer = Copied::at(array.wrapping_add((descriptor as usize) << 3), 0);
-        if file.is_null() || difference(file, besides) == 0 {
-            continue;
-        }
-        if filter::may_be_known::<Copied>(Copied::pointer(file, offset!(file_inode))) {
+        if !file.is_null() && filter::may_be_known::<Copied>(Copied::pointer(file, offset!(file_inode))) {
             return file;
         }
     }

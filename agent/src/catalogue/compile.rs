@@ -6,9 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use tokenhound_common::watch::{
-    Filter, NameKey, Place, Shape, name_hash, name_words,
-};
+use tokenhound_common::watch::{Filter, NameKey, Place, Shape, name_hash, name_words};
 
 use super::{
     homes::EnvOverrides,

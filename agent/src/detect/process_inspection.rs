@@ -222,7 +222,9 @@ const fn why(how: Inspection) -> &'static str {
         Inspection::Mem | Inspection::PtracePeek | Inspection::ProcessVmReadv => {
             "memory holds every token that the process uses, also those it keeps nowhere else"
         }
-        Inspection::PtraceAttach => "a tracer can read and change all memory of the process, and with it every token it uses",
+        Inspection::PtraceAttach => {
+            "a tracer can read and change all memory of the process, and with it every token it uses"
+        }
         Inspection::PidfdGetfd => "a descriptor that is taken needs no permission on the file or socket behind it",
         Inspection::CoreDump => "the process had read a store: its memory, written to a file, holds the token",
     }

@@ -10,11 +10,11 @@ use super::{
     standards::{self, Technique},
 };
 use crate::{
+    detect::access,
     detect::{
         access::Tier,
         judge::{StoreFacts, Verdict},
     },
-    detect::access,
     ingest::observation::{Inspection, KernelTime, Way},
     lineage::model::{Chain, Process},
 };

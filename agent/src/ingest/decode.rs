@@ -15,8 +15,8 @@ use zerocopy::FromBytes;
 
 use crate::ingest::{
     observation::{
-        Change, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Place,
-        Task, Way, What,
+        Change, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open, OpenMode,
+        Place, Task, Way, What,
     },
     redact,
 };

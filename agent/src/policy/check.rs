@@ -2,11 +2,11 @@
 
 use super::{Exception, PROCESS};
 use crate::{
-    ingest::observation::Inspection,
     catalogue::{
         Catalogue,
         pattern::{Pattern, name_matches},
     },
+    ingest::observation::Inspection,
     yaml::Problems,
 };
 
@@ -27,8 +27,7 @@ pub(super) fn together(exceptions: &[Exception], catalogue: &Catalogue, problems
 
 fn stores(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
     for wanted in &exception.store {
-        let known = inspection(wanted)
-            || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
+        let known = inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
         if known {
             continue;
         }

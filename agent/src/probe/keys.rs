@@ -168,7 +168,6 @@ impl Keys {
         self.files.is_empty()
     }
 
-
     fn publish(&mut self) -> Result<(), KeysError> {
         self.filter.set(0, *self.bits, 0).map_err(|source| KeysError::Update { name: "filter", source })
     }

@@ -175,7 +175,11 @@ impl Sensor {
             refused: Vec::new(),
             missing,
             rings: Rings::new(ring(&mut ebpf, "HITS")?, ring(&mut ebpf, "LIFE")?),
-            keys: Keys::new(take(&mut ebpf, ".bss.filter")?, take(&mut ebpf, "FILE_IDS")?, take(&mut ebpf, "NAME_KEYS")?)?,
+            keys: Keys::new(
+                take(&mut ebpf, ".bss.filter")?,
+                take(&mut ebpf, "FILE_IDS")?,
+                take(&mut ebpf, "NAME_KEYS")?,
+            )?,
             holders: Holders::new(take(&mut ebpf, "HOLDERS")?)
                 .map_err(|source| LoadError::Map { name: "HOLDERS", source })?,
             early: Vec::new(),

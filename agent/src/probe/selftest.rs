@@ -172,9 +172,8 @@ pub fn fires(sensor: &mut Sensor, hook: Hook) -> Result<(), String> {
     sensor.set_proving(true).map_err(proving)?;
     let opened = File::open(path).map_err(asked);
     let from = sensor.early.len();
-    let outcome = opened.and_then(|_| {
-        find(sensor, from, |seen| matches!(&seen.observation, Observation::Open(open) if open.canary))
-    });
+    let outcome = opened
+        .and_then(|_| find(sensor, from, |seen| matches!(&seen.observation, Observation::Open(open) if open.canary)));
     sensor.set_proving(false).map_err(proving)?;
     let _ = sensor.keys.forget(FileKey::of(id));
     outcome.map_err(|error| match hook.attach {

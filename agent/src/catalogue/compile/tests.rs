@@ -209,9 +209,15 @@ fn names_that_a_key_fixes_together_must_all_be_there() {
     for (name, parent, grandparent) in [("f", "d", "x"), ("g", "x", "e"), ("x", "h", "i")] {
         assert!(passes(name, parent, grandparent), "{name} {parent} {grandparent}");
     }
-    for (name, parent, grandparent) in
-        [("f", "x", "d"), ("x", "d", "x"), ("g", "e", "x"), ("x", "x", "e"), ("x", "h", "x"), ("x", "x", "i"), ("d", "f", "x")]
-    {
+    for (name, parent, grandparent) in [
+        ("f", "x", "d"),
+        ("x", "d", "x"),
+        ("g", "e", "x"),
+        ("x", "x", "e"),
+        ("x", "h", "x"),
+        ("x", "x", "i"),
+        ("d", "f", "x"),
+    ] {
         assert!(!passes(name, parent, grandparent), "{name} {parent} {grandparent}");
     }
 }

@@ -93,7 +93,12 @@ impl Canary {
         let none = std::ptr::null_mut::<libc::c_void>();
         // SAFETY: none of the requests used here writes to our memory but the word that peeking returns.
         let status = unsafe {
-            libc::ptrace(request, self.process()?.as_raw_nonzero().get(), std::ptr::without_provenance_mut::<u8>(address), none)
+            libc::ptrace(
+                request,
+                self.process()?.as_raw_nonzero().get(),
+                std::ptr::without_provenance_mut::<u8>(address),
+                none,
+            )
         };
         if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

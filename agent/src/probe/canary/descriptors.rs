@@ -12,7 +12,10 @@ use rustix::{
     fs::{MemfdFlags, memfd_create},
     io::ReadWriteFlags,
     mm::{MapFlags, ProtFlags},
-    net::{AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+        SocketFlags, SocketType,
+    },
     pipe::SpliceFlags,
     process::{PidfdFlags, PidfdGetfdFlags},
 };

@@ -4,9 +4,7 @@ use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, thread};
 
 use rustix::{
     fs::CWD,
-    mount::{
-        MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_bind, mount_change, move_mount, open_tree,
-    },
+    mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_bind, mount_change, move_mount, open_tree},
     thread::UnshareFlags,
 };
 
