@@ -76,6 +76,18 @@ pub fn of(path: &Path) -> io::Result<FileId> {
     Mounts::read()?.identify(path)
 }
 
+/// Identity of an open file that hangs in no mount of ours (memfd). Its generation is not asked for.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub fn of_open(file: &fs::File) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    let device = encode(rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    Ok(FileId { inode: metadata.ino(), device, generation: 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;

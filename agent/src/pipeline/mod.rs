@@ -228,7 +228,10 @@ impl Pipeline {
     fn apply_watchset(&mut self, wait: bool) {
         while let Some(message) = self.edge.watchset.receive(wait) {
             let outcome = match message.update {
-                Update::All(files) => self.sensor.keys.replace(&files),
+                Update::All(files, directories) => {
+                    self.sensor.keys.watch_directories(&directories);
+                    self.sensor.keys.replace(&files)
+                }
                 Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
             };
             self.edge.watched(outcome);
@@ -239,7 +242,7 @@ impl Pipeline {
     fn report_probes(&mut self) {
         let tier = self.sensor.plan.tier;
         for proof in self.proofs.clone() {
-            let probe = proof.hook.program();
+            let probe = proof.hook.label();
             events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.edge.metrics);
             self.feed(Input::Probe { time: clock::now(), probe: probe.to_owned(), failure: proof.failure });
         }

@@ -62,8 +62,8 @@ pub enum Command {
 /// What the thread has found.
 #[derive(Debug)]
 pub enum Update {
-    /// Everything there is.
-    All(HashMap<FileKey, FileWatch>),
+    /// Everything there is, and the names of the directories among it.
+    All(HashMap<FileKey, FileWatch>, HashSet<Vec<u8>>),
     /// One more file.
     One(FileId, u32),
 }
@@ -212,13 +212,16 @@ impl Looker {
         }
         let mut files = HashMap::new();
         let mut seen = HashMap::new();
+        let mut directories = HashSet::new();
         for target in scanned.targets {
             let Ok(id) = mounts.identify(&target.path) else { continue };
             let directory = target.kind == TargetKind::Entries;
             let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: id.generation, flags: 0 });
             watch.flags |= if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
             self.remember_directory(if directory { Some(&target.path) } else { target.path.parent() });
-            if !directory {
+            if directory {
+                directories.extend(kernel_names(&target.path));
+            } else {
                 seen.insert(FileKey::of(id), (*watch, target.known_as));
             }
         }
@@ -226,7 +229,7 @@ impl Looker {
         let names = self.gone.iter().map(|(key, _, path)| (*key, path.clone()));
         let names = names.chain(seen.iter().map(|(key, (_, path))| (*key, path.clone()))).collect();
         self.seen = seen;
-        self.messages.send(Message { update: Update::All(files), names, all: true }).map_err(|_| Gone)
+        self.messages.send(Message { update: Update::All(files, directories), names, all: true }).map_err(|_| Gone)
     }
 
     /// Files that were there the last time and are no longer found under their names stay watched by id. If they were
@@ -285,6 +288,15 @@ impl Looker {
         }
         Ok(())
     }
+}
+
+/// What the kernel may call a directory: its name, and `/` in case that it is the top of a file system.
+fn kernel_names(directory: &Path) -> impl Iterator<Item = Vec<u8>> {
+    use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let top = directory.parent().is_none_or(|above| device(above) != device(directory));
+    let name = directory.file_name().map(|name| name.as_bytes().to_vec());
+    name.into_iter().chain(top.then(|| b"/".to_vec()))
 }
 
 /// When a directory's entries last changed, in nanoseconds since the epoch; `None` if it is gone.

@@ -63,6 +63,10 @@ impl World for Live {
         self.backfill.resolve(key)
     }
 
+    fn find(&mut self, pid: u32, pid_namespace: u32) -> Option<ProcessKey> {
+        self.backfill.find(pid, pid_namespace)
+    }
+
     fn membership(&mut self, key: ProcessKey) -> Option<Membership> {
         self.backfill.membership(key)
     }

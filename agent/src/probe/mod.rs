@@ -1,7 +1,10 @@
 //! Loading, attaching and proving the kernel programs.
 
 pub mod canary;
+pub mod holders;
 pub mod keys;
 pub mod load;
+pub mod patch;
 pub mod plan;
 pub mod selftest;
+pub mod verifier;

@@ -70,6 +70,10 @@ pub trait World {
     /// The process with this key, if it still runs.
     fn resolve(&mut self, key: ProcessKey) -> Option<Process>;
 
+    /// The process with this pid, or with a thread of this number, in the pid namespace with that inode number. Only the
+    /// initial one is known here.
+    fn find(&mut self, pid: u32, pid_namespace: u32) -> Option<ProcessKey>;
+
     /// Which container a process is in; `None` if it is gone.
     fn membership(&mut self, key: ProcessKey) -> Option<Membership>;
 

@@ -30,7 +30,7 @@ use crate::{
     finding::model::Salt,
     ingest::{
         clock::Clock,
-        observation::{KernelTime, Object, Observation, Open},
+        observation::{Inspected, KernelTime, Object, Observation, Open},
         reorder::Reorder,
         sequence::Sequences,
     },
@@ -208,7 +208,11 @@ impl Core {
         self.processes.observe(observation, world, out);
         match observation {
             Observation::Open(open) if !open.canary => self.opened(open, world, out),
-            Observation::Open(_) | Observation::Fork(_) | Observation::Exec(_) | Observation::Exit(_) => {}
+            Observation::Open(_)
+            | Observation::Change(_)
+            | Observation::Fork(_)
+            | Observation::Exec(_)
+            | Observation::Exit(_) => {}
         }
     }
 
@@ -230,7 +234,7 @@ impl Core {
                 let path = known_as.as_ref().unwrap_or(path);
                 judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
             }
-            Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
+            Target::Process(..) => Vec::new(),
         };
         let access = Access {
             time: open.time,
@@ -259,8 +263,13 @@ impl Core {
     /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
     fn target(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) -> Option<Target> {
         match open.object {
-            Object::ProcEnviron(key) => Some(Target::ProcEnviron(self.processes.get(key).map(Box::new))),
-            Object::ProcMem(key) => Some(Target::ProcMem(self.processes.get(key).map(Box::new))),
+            Object::Process(how, Inspected::Key(key)) => {
+                Some(Target::Process(how, self.processes.get(key).map(Box::new)))
+            }
+            Object::Process(how, Inspected::Pid(pid)) => {
+                let key = world.find(pid, open.task.pid_namespace);
+                Some(Target::Process(how, key.and_then(|key| self.processes.get(key)).map(Box::new)))
+            }
             Object::File => {
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
@@ -285,7 +294,8 @@ impl Core {
                     self.names.remember(open.file.id, &open.path.path);
                 }
                 let path = open.path.path.clone();
-                Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode })
+                let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
+                Some(Target::Store { stores, path, known_as, file: open.file, mode, way, path_in_root })
             }
         }
     }
@@ -304,6 +314,10 @@ fn kind(observation: &Observation) -> &'static str {
         Observation::Fork(_) => "fork",
         Observation::Exec(_) => "exec",
         Observation::Exit(_) => "exit",
-        Observation::Open(_) => "open",
+        Observation::Open(open) => match open.object {
+            Object::File => open.way.name(),
+            Object::Process(..) => "inspection",
+        },
+        Observation::Change(_) => "change",
     }
 }

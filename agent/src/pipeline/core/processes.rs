@@ -68,6 +68,7 @@ impl Processes {
         let key = match observation {
             Observation::Exec(exec) => exec.task.key,
             Observation::Open(open) => open.task.key,
+            Observation::Change(change) => change.task.key,
             Observation::Fork(_) | Observation::Exit(_) => return,
         };
         if change == Change::Unresolved
