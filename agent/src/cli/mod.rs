@@ -8,6 +8,7 @@ mod explain;
 mod policy;
 #[cfg(test)]
 mod reference;
+mod replay;
 mod run;
 mod session;
 mod watch;
@@ -33,6 +34,8 @@ enum Subcommands {
     Run(run::Options),
     /// Run a command and report what its process tree touches.
     Watch(watch::Options),
+    /// Make the findings of a recording again.
+    Replay(replay::Options),
     /// Say what this kernel offers and whether every probe works, with a remedy for what does not.
     Doctor(doctor::Options),
     /// Look into the catalogue of credential stores.
@@ -151,6 +154,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
         Subcommands::Run(options) => run::execute(options),
         Subcommands::Watch(options) => watch::execute(options),
+        Subcommands::Replay(options) => replay::execute(&options),
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
         Subcommands::Policy(command) => policy::execute(&command),

@@ -38,6 +38,9 @@ pub(super) struct Options {
     /// Serve /metrics, /healthz and /readyz here [default: 127.0.0.1:9466].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Record everything that findings are made of to this new file, without secrets, for `replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     sensor: SensorOptions,
 }
@@ -48,7 +51,7 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
-    let inputs = Inputs::read(&options.sensor)?;
+    let mut inputs = Inputs::read(&options.sensor)?;
     let listen = options.listen.or(inputs.config.listen).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() {
         return Err(CliError::usage(format!(
@@ -61,6 +64,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
         sinks = sinks.file(FileSink::open(&path, session::host()).map_err(CliError::usage)?);
     }
     let _lock = lock()?;
+    inputs.record(options.record.as_deref())?;
     let runtime = session::runtime()?;
     let outcome = runtime.block_on(serve(&options.sensor, inputs, listen, sinks));
     // Nothing that is still waiting for a client may hold us up.

@@ -11,10 +11,11 @@ use std::{
 
 use super::{CliError, SensorOptions};
 use crate::{
+    capture::{recorder::Place, rules::Rules},
     catalogue::{self, Catalogue},
     config::Config,
     finding::{model::Salt, ocsf::Host},
-    pipeline::{Parts, Pipeline, PipelineError, Report, Scope},
+    pipeline::{Ended, Parts, Pipeline, PipelineError, Recording, Report, Scope},
     policy::{self, Policy},
     probe::{
         load::{LoadError, Sensor},
@@ -36,6 +37,10 @@ pub(super) struct Inputs {
     pub(super) policy: Policy,
     /// The configuration file.
     pub(super) config: Config,
+    /// What identifies both.
+    pub(super) rules: Rules,
+    /// Where to record, if anywhere.
+    pub(super) place: Option<Place>,
 }
 
 impl Inputs {
@@ -46,26 +51,47 @@ impl Inputs {
     /// Every mistake of every file, at once.
     pub(super) fn read(options: &SensorOptions) -> Result<Self, CliError> {
         let config = Config::load(options.config.as_deref()).map_err(CliError::usage)?;
-        let directory = options.catalogue.as_ref().or(config.catalogue.as_ref());
-        let directory = directory.map_or(Path::new(catalogue::DIRECTORY), PathBuf::as_path);
+        Self::of(options.catalogue.as_deref(), options.policy.as_deref(), config)
+    }
+
+    /// Reads both, from these directories or those of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake of every file, at once.
+    pub(super) fn of(catalogue: Option<&Path>, policy: Option<&Path>, config: Config) -> Result<Self, CliError> {
+        let directory = catalogue.or(config.catalogue.as_deref());
+        let directory = directory.unwrap_or(Path::new(catalogue::DIRECTORY));
         let loaded = Catalogue::load(directory).map_err(CliError::usage)?;
         for note in loaded.notes.sorted() {
             tracing::warn!("{note}");
         }
-        let directory = options.policy.as_ref().or(config.policy.as_ref());
-        let policy_directory = directory.map_or(Path::new(policy::DIRECTORY), PathBuf::as_path);
+        let policy_directory = policy.or(config.policy.as_deref()).unwrap_or(Path::new(policy::DIRECTORY));
+        let rules = Rules::of(directory, policy_directory);
         let loaded_policy = Policy::load(policy_directory, &[], &loaded.catalogue).map_err(CliError::usage)?;
         for note in loaded_policy.notes.sorted() {
             tracing::warn!("{note}");
         }
-        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy, config })
+        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy, config, rules, place: None })
+    }
+}
+
+impl Inputs {
+    /// Records to this file, which is made at once: a path that cannot be written is a mistake of the caller.
+    ///
+    /// # Errors
+    ///
+    /// When it exists or cannot be made.
+    pub(super) fn record(&mut self, path: Option<&Path>) -> Result<(), CliError> {
+        self.place = path.map(Place::create).transpose().map_err(CliError::usage)?;
+        Ok(())
     }
 }
 
 /// A running sensor and pipeline.
 pub(super) struct Session {
     wake: OwnedFd,
-    worker: JoinHandle<Result<(), PipelineError>>,
+    worker: JoinHandle<Result<Ended, PipelineError>>,
     /// Outcome of the self-test.
     pub(super) proofs: Vec<Proof>,
     /// What was attached.
@@ -99,6 +125,7 @@ impl Session {
             salt: salt(),
             metrics,
             findings,
+            recording: inputs.place.map(|place| Recording { place, host: host(), rules: inputs.rules }),
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;
@@ -127,10 +154,14 @@ impl Session {
         let mut wake = fs::File::from(self.wake);
         // If it has ended already there is nobody to wake.
         let _ = wake.write_all(b".");
-        match self.worker.join() {
-            Ok(outcome) => outcome.map_err(CliError::failure),
-            Err(_) => Err(CliError::failure("the pipeline thread panicked; please report this")),
+        let ended = match self.worker.join() {
+            Ok(outcome) => outcome.map_err(CliError::failure)?,
+            Err(_) => return Err(CliError::failure("the pipeline thread panicked; please report this")),
+        };
+        if let Some(trouble) = ended.capture {
+            eprintln!("tokenhound: {trouble}");
         }
+        Ok(())
     }
 }
 

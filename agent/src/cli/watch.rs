@@ -42,6 +42,9 @@ pub(super) struct Options {
     /// Write the findings to this file, as SARIF 2.1.0.
     #[arg(long, value_name = "FILE")]
     sarif: Option<PathBuf>,
+    /// Record everything that findings are made of to this new file, without secrets, for `replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Run the command as this user. Under sudo: the user who called sudo.
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -68,11 +71,12 @@ fn parse_level(text: &str) -> Result<FailOn, String> {
 /// Runs the command.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     let identity = identity(options.user.as_deref())?;
-    let inputs = Inputs::read(&options.sensor)?;
+    let mut inputs = Inputs::read(&options.sensor)?;
     // Files are opened before anything starts: a path that cannot be written is a mistake of the caller.
     let mut findings_file = options.findings.as_deref().map(create).transpose()?;
     let summary_file = options.summary.as_deref().map(create).transpose()?;
     let sarif_file = options.sarif.as_deref().map(create).transpose()?;
+    inputs.record(options.record.as_deref())?;
     let (sender, receiver) = mpsc::sync_channel(super::session::REPORTS);
     let homes = identity.iter().map(|identity| identity.home.clone()).collect();
     let session = Session::start(&options.sensor, inputs, Scope::Descendants, homes, Metrics::new().0, sender)?;
@@ -232,7 +236,7 @@ fn identity(user: Option<&str>) -> Result<Option<Identity>, CliError> {
     Ok(Some(Identity { uid: found.uid, gid: found.gid, groups, name: found.name.clone(), home: found.home }))
 }
 
-fn create(path: &std::path::Path) -> Result<fs::File, CliError> {
+pub(super) fn create(path: &std::path::Path) -> Result<fs::File, CliError> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new()
         .write(true)

@@ -180,6 +180,18 @@ impl Salt {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// What a recording keeps of it. Neither host nor boot can be learnt from it.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The salt of a recording.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Id of the finding that `detector` makes of what `process` did to `target` at `time`.
     #[must_use]
     pub fn uid(&self, detector: DetectorId, time: KernelTime, process: ProcessKey, target: &str) -> String {

@@ -33,6 +33,18 @@ pub struct Sample {
 }
 
 impl Clock {
+    /// A clock with this offset and error, both in nanoseconds: one that was sampled before.
+    #[must_use]
+    pub const fn new(offset_ns: i128, error_ns: u64) -> Self {
+        Self { offset: offset_ns, error: error_ns }
+    }
+
+    /// Wall clock minus boot time, in nanoseconds.
+    #[must_use]
+    pub const fn offset_ns(&self) -> i128 {
+        self.offset
+    }
+
     /// Samples the clocks of this machine.
     #[must_use]
     pub fn sample() -> Self {

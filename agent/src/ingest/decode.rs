@@ -59,6 +59,8 @@ pub struct Decoded {
 #[derive(Debug, Default)]
 pub struct Decoder {
     keep: HashSet<String>,
+    /// Records come from a capture: secrets were taken out when it was made.
+    clean: bool,
 }
 
 /// `FMODE_READ` and `FMODE_WRITE` (include/linux/fs.h).
@@ -69,7 +71,14 @@ impl Decoder {
     /// A decoder that lets the variables in `keep` pass.
     #[must_use]
     pub fn new(keep: HashSet<String>) -> Self {
-        Self { keep }
+        Self { keep, clean: false }
+    }
+
+    /// A decoder for the records of a capture, which hold only what a decoder has let pass. Arguments are not looked at
+    /// again: a replay must see what was seen.
+    #[must_use]
+    pub fn of_capture() -> Self {
+        Self { keep: HashSet::new(), clean: true }
     }
 
     /// Decodes one record.
@@ -114,11 +123,20 @@ impl Decoder {
             // A cut name would be that of another file. The interpreter's arguments have it as well, and more of it.
             script: (flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED))
                 .then(|| OsString::from_vec(until_nul(script).to_vec())),
-            args: arguments(args, flag(record::Exec::ARGS_TRUNCATED)),
+            args: self.arguments(args, flag(record::Exec::ARGS_TRUNCATED)),
             args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
             environment: self.environment(environment, flag(record::Exec::ENV_TRUNCATED)),
             environment_truncated: flag(record::Exec::ENV_TRUNCATED),
         })
+    }
+
+    /// Arguments without secrets. Of one that was cut nothing can be told by its shape, so it is handled apart.
+    fn arguments(&self, bytes: &[u8], truncated: bool) -> Vec<String> {
+        if self.clean {
+            return strings(bytes).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        }
+        let args = strings(bytes).map(<[u8]>::to_vec).collect();
+        if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) }
     }
 
     /// The variables that may pass. A last entry that was cut is dropped: its value would be wrong.
@@ -127,7 +145,9 @@ impl Decoder {
         strings(whole)
             .filter_map(|entry| {
                 let equals = entry.iter().position(|byte| *byte == b'=')?;
-                let name = std::str::from_utf8(&entry[..equals]).ok().filter(|name| self.keep.contains(*name))?;
+                let name = std::str::from_utf8(&entry[..equals])
+                    .ok()
+                    .filter(|name| self.clean || self.keep.contains(*name))?;
                 Some((name.to_owned(), OsStr::from_bytes(&entry[equals + 1..]).to_owned()))
             })
             .collect()
@@ -266,12 +286,6 @@ impl<'a> Sections<'a> {
         self.rest = rest;
         Ok(section)
     }
-}
-
-/// Arguments without secrets. Of one that was cut nothing can be told by its shape, so it is handled apart.
-fn arguments(bytes: &[u8], truncated: bool) -> Vec<String> {
-    let args = strings(bytes).map(<[u8]>::to_vec).collect();
-    if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) }
 }
 
 /// Joins components that come leaf first.

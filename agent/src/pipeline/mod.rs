@@ -25,8 +25,13 @@ use self::{
     world::Live,
 };
 use crate::{
+    capture::{
+        header::Header,
+        recorder::{Place, Recorder, Trouble},
+        rules::Rules,
+    },
     catalogue::Catalogue,
-    finding::model::Salt,
+    finding::{model::Salt, ocsf::Host},
     ingest::{
         clock::{self, Clock},
         decode::Decoder,
@@ -62,6 +67,18 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Takes the findings.
     pub findings: mpsc::SyncSender<Report>,
+    /// Where to record, if anywhere.
+    pub recording: Option<Recording>,
+}
+
+/// Where to record, and what a capture says of this machine and its rules.
+pub struct Recording {
+    /// The file.
+    pub place: Place,
+    /// What findings say of the machine.
+    pub host: Host,
+    /// Catalogue and policy.
+    pub rules: Rules,
 }
 
 /// Why the pipeline stopped.
@@ -76,24 +93,36 @@ pub enum PipelineError {
     /// The watcher of stores could not start.
     #[error("start the watcher of stores: {0}")]
     Watchset(io::Error),
+    /// The recording could not start.
+    #[error("start the recording: {0}")]
+    Record(io::Error),
 }
 
-/// The core with what answers it.
+/// The core with what answers it, and what writes down both.
 struct Flow {
     core: Core,
     world: Live,
     decoder: Decoder,
+    recorder: Option<Recorder>,
 }
 
 impl Flow {
     fn feed(&mut self, input: Input, out: &mut dyn FnMut(core::Output)) {
-        self.core.feed(input, &mut self.world, out);
+        match &mut self.recorder {
+            Some(recorder) => recorder.feed(&mut self.core, input, &mut self.world, out),
+            None => self.core.feed(input, &mut self.world, out),
+        }
     }
 
     /// A record as it came out of a ring. It only takes its place in the order: nothing comes of it yet.
     fn take(&mut self, ring: Ring, bytes: &[u8]) {
         let input = match self.decoder.decode(bytes) {
-            Ok(decoded) => Input::Record(ring, decoded),
+            Ok(decoded) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.record(ring, bytes, &decoded);
+                }
+                Input::Record(ring, decoded)
+            }
             Err(error) => {
                 tracing::warn!(%error, "a record could not be decoded; agent and kernel object do not match");
                 Input::Malformed
@@ -111,6 +140,15 @@ pub struct Pipeline {
     edge: Edge,
     clock: Clock,
     next_health: KernelTime,
+    /// What is missing from the capture so far.
+    trouble: Option<Trouble>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What is missing from the capture, if anything.
+    pub capture: Option<Trouble>,
 }
 
 impl Pipeline {
@@ -127,7 +165,7 @@ impl Pipeline {
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         let world = Live::new(keep.clone());
         let clock = Clock::sample();
-        let core = Core::new(Setup {
+        let setup = Setup {
             catalogue: Arc::clone(&parts.catalogue),
             policy: parts.policy,
             scope: parts.scope,
@@ -137,8 +175,13 @@ impl Pipeline {
             own: std::process::id(),
             homes: world.homes().into_iter().chain(parts.extra_homes).collect(),
             clock,
+        };
+        let recorder = parts.recording.map(|recording| {
+            let Recording { place, host, rules } = recording;
+            Recorder::start(place, &Header::new(&setup, &host, rules)).map_err(PipelineError::Record)
         });
-        let mut flow = Flow { core, world, decoder: Decoder::new(keep) };
+        let recorder = recorder.transpose()?;
+        let mut flow = Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder };
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc. The
         // homes and variables that it teaches are asked for below, all at once.
         for process in flow.world.running() {
@@ -156,7 +199,7 @@ impl Pipeline {
             findings: parts.findings,
             unwatched: 0,
         };
-        let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0) };
+        let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0), trouble: None };
         pipeline.report_probes();
         // The first scan is waited for: a store that exists is watched by its id from the start.
         pipeline.apply_watchset(true);
@@ -177,7 +220,7 @@ impl Pipeline {
     /// # Errors
     ///
     /// When the kernel refuses to poll or to take watch keys.
-    pub fn run(&mut self, wake: &OwnedFd) -> Result<(), PipelineError> {
+    pub fn run(&mut self, wake: &OwnedFd) -> Result<Ended, PipelineError> {
         loop {
             let window = Duration::from_nanos(core::REORDER_WINDOW_NS);
             let timeout = if self.flow.core.is_waiting() { window } else { HEALTH_INTERVAL };
@@ -185,18 +228,22 @@ impl Pipeline {
             let stop = readable(wake).map_err(PipelineError::Poll)?;
             self.turn();
             if stop {
-                self.finish();
-                return Ok(());
+                return Ok(self.finish());
             }
         }
     }
 
     /// Takes in everything that the kernel had reported before this call.
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Ended {
         let until = clock::now();
         while self.flow.core.newest() < until && self.drain() > 0 {}
         self.feed(Input::Drain);
         self.health();
+        if let Some(recorder) = &mut self.flow.recorder {
+            recorder.finish();
+        }
+        self.watch_recorder();
+        Ended { capture: self.trouble.take() }
     }
 
     fn turn(&mut self) {
@@ -265,6 +312,18 @@ impl Pipeline {
         let losses = Losses { time: clock::now(), kernel, busy: self.sensor.misses(), unwatched: self.edge.unwatched };
         self.feed(Input::Losses(losses));
         events::ProcessesTracked(self.flow.core.tracked()).emit(&self.edge.metrics);
+        if let Some(recorder) = &mut self.flow.recorder {
+            recorder.flush();
+        }
+        self.watch_recorder();
+    }
+
+    fn watch_recorder(&mut self) {
+        let Some(new) = self.flow.recorder.as_mut().and_then(Recorder::trouble) else { return };
+        events::CaptureCut(&new).emit(&self.edge.metrics);
+        let before = self.trouble.take();
+        let (lost, failure) = before.map_or((0, None), |before| (before.lost, before.failure));
+        self.trouble = Some(Trouble { lost: lost + new.lost, failure: failure.or(new.failure), ..new });
     }
 }
 

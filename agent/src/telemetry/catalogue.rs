@@ -64,6 +64,7 @@ fn describe(encoded: &str) -> BTreeMap<String, Described> {
 mod tests {
     use super::*;
     use crate::{
+        capture::recorder::Trouble,
         detect::{access::Tier, judge::Verdict},
         finding::samples,
         telemetry::{bless, events, metrics::Metrics},
@@ -79,6 +80,8 @@ mod tests {
         events::ProbeState { probe: "file_open", tier: Tier::Fentry, live: true }.emit(&metrics);
         events::ProcessesTracked(7).emit(&metrics);
         events::TableEvicted { table: "lineage", count: 3 }.emit(&metrics);
+        let trouble = Trouble { path: "/c".into(), lost: 5, failure: None };
+        events::CaptureCut(&trouble).emit(&metrics);
         events::SinkQueue { sink: "file", length: 4 }.emit(&metrics);
         events::SinkDelivered { sink: "file" }.emit(&metrics);
         events::SinkFailed { sink: "file", error: &std::fmt::Error, known: false }.emit(&metrics);
@@ -100,6 +103,7 @@ mod tests {
             "tokenhound_probe_live{probe=\"file_open\",tier=\"fentry\"} 1",
             "tokenhound_processes_tracked 7",
             "tokenhound_table_evictions_total{table=\"lineage\"} 3",
+            "tokenhound_capture_lost_total 5",
             "tokenhound_sink_queue_length{sink=\"file\"} 4",
             "tokenhound_sink_delivered_total{sink=\"file\"} 1",
             "tokenhound_sink_failed_total{sink=\"file\"} 1",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::metrics::{FindingLabels, KindLabel, Metrics, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel, TableLabel};
 use crate::{
+    capture::recorder::Trouble,
     detect::{access::Tier, judge::Verdict},
     finding::model::Finding,
 };
@@ -135,6 +136,18 @@ impl TableEvicted {
             tracing::warn!(table = self.table, count = self.count, "a table was full, its oldest entries were dropped");
         }
         metrics.table_evictions.get_or_create(&TableLabel { table: self.table }).inc_by(self.count);
+    }
+}
+
+/// Entries are missing from a capture.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureCut<'a>(pub &'a Trouble);
+
+impl CaptureCut<'_> {
+    /// Logs as an error, counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        tracing::error!(lost = self.0.lost, "{}; the agent goes on", self.0);
+        metrics.capture_lost.inc_by(self.0.lost);
     }
 }
 

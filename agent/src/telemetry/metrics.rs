@@ -76,6 +76,7 @@ pub struct Metrics {
     pub(super) probe_live: Family<ProbeLabels, Gauge>,
     pub(super) processes_tracked: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
+    pub(super) capture_lost: Counter,
     pub(super) sink_queue_length: Family<SinkLabel, Gauge>,
     pub(super) sink_delivered: Family<SinkLabel, Counter>,
     pub(super) sink_failed: Family<SinkLabel, Counter>,
@@ -96,6 +97,7 @@ impl Metrics {
             probe_live: Family::default(),
             processes_tracked: Gauge::default(),
             table_evictions: Family::default(),
+            capture_lost: Counter::default(),
             sink_queue_length: Family::default(),
             sink_delivered: Family::default(),
             sink_failed: Family::default(),
@@ -147,6 +149,11 @@ impl Metrics {
             "table_evictions",
             "Entries pushed out of a bounded table because it was full",
             self.table_evictions.clone(),
+        );
+        registry.register(
+            "capture_lost",
+            "Entries that are missing from the capture that --record writes",
+            self.capture_lost.clone(),
         );
     }
 

@@ -1,0 +1,262 @@
+//! Inputs and answers as captures hold them. A new one goes to the end of its enum; every other change raises
+//! [`super::FORMAT`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
+
+use super::process::{
+    Bytes, ContainerEntry, Id, Key, ProcessEntry, WritableEntry, bytes, file_id, id, key, path, process_key,
+};
+use crate::{
+    ingest::{clock::Clock, observation::KernelTime},
+    lineage::{
+        container::Membership,
+        model::{Chain, Process, Script, Writable},
+    },
+    pipeline::core::{Input, Losses, User},
+};
+
+/// Names in one entry; more are written as several.
+const NAMES: usize = 1024;
+
+/// An [`Input`] that is no record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum InputEntry {
+    /// See [`Input::Malformed`].
+    Malformed,
+    /// See [`Input::Found`].
+    Found(Box<ProcessEntry>),
+    /// See [`Input::Time`].
+    Time(u64),
+    /// See [`Input::Drain`].
+    Drain,
+    /// See [`Input::Clock`]: offset and error.
+    Clock(i128, u64),
+    /// See [`Input::Names`]: whether these are all, then inode, device and name of each file.
+    Names(bool, Vec<(u64, u32, Bytes)>),
+    /// See [`Input::Probe`].
+    Probe(u64, String, Option<String>),
+    /// See [`Input::Losses`].
+    Losses {
+        /// When it was looked.
+        time: u64,
+        /// Numbers of reasons and totals.
+        kernel: Option<Vec<(u32, u64)>>,
+        /// Programs not started.
+        busy: u64,
+        /// Keys not taken.
+        unwatched: u64,
+    },
+}
+
+impl InputEntry {
+    /// The entries for an input; none for a record, which is written as it is.
+    #[must_use]
+    pub fn of(input: &Input) -> Vec<Self> {
+        let entry = match input {
+            Input::Record(..) => return Vec::new(),
+            Input::Malformed => Self::Malformed,
+            Input::Found(process) => Self::Found(Box::new((**process).clone().into())),
+            Input::Time(time) => Self::Time(time.0),
+            Input::Drain => Self::Drain,
+            Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
+            Input::Names { all, names } => return Self::names(*all, names),
+            Input::Probe { time, probe, failure } => Self::Probe(time.0, probe.clone(), failure.clone()),
+            Input::Losses(Losses { time, kernel, busy, unwatched }) => Self::Losses {
+                time: time.0,
+                kernel: kernel.as_ref().map(|all| all.iter().map(|(reason, total)| (reason.0, *total)).collect()),
+                busy: *busy,
+                unwatched: *unwatched,
+            },
+        };
+        vec![entry]
+    }
+
+    fn names(all: bool, names: &[(FileKey, PathBuf)]) -> Vec<Self> {
+        let entry = |(at, part): (usize, &[(FileKey, PathBuf)])| {
+            let part = part.iter().map(|(key, path)| (key.inode, key.device, bytes(path)));
+            Self::Names(all && at == 0, part.collect())
+        };
+        if names.is_empty() {
+            return vec![Self::Names(all, Vec::new())];
+        }
+        names.chunks(NAMES).enumerate().map(entry).collect()
+    }
+}
+
+impl From<InputEntry> for Input {
+    fn from(entry: InputEntry) -> Self {
+        match entry {
+            InputEntry::Malformed => Self::Malformed,
+            InputEntry::Found(process) => Self::Found(Box::new((*process).into())),
+            InputEntry::Time(time) => Self::Time(KernelTime(time)),
+            InputEntry::Drain => Self::Drain,
+            InputEntry::Clock(offset, error) => Self::Clock(Clock::new(offset, error)),
+            InputEntry::Names(all, names) => {
+                let name = |(inode, device, name)| (FileKey { inode, device, reserved: 0 }, path(name));
+                Self::Names { all, names: names.into_iter().map(name).collect() }
+            }
+            InputEntry::Probe(time, probe, failure) => Self::Probe { time: KernelTime(time), probe, failure },
+            InputEntry::Losses { time, kernel, busy, unwatched } => {
+                let kernel = kernel.map(|all| all.into_iter().map(|(reason, total)| (Reason(reason), total)).collect());
+                Self::Losses(Losses { time: KernelTime(time), kernel, busy, unwatched })
+            }
+        }
+    }
+}
+
+/// What the world said to one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To `World::resolve`.
+    Resolve(Key, Option<Box<ProcessEntry>>),
+    /// To `World::find`: pid, namespace.
+    Find(u32, u32, Option<Key>),
+    /// To `World::membership`.
+    Membership(Key, Option<MembershipEntry>),
+    /// To `World::gone`: those that are.
+    Gone(Vec<Key>),
+    /// To `World::fill_writable`: of every process of the chain.
+    Writable(Vec<ProgramEntry>),
+    /// To `World::user`.
+    User(u32, Option<UserEntry>),
+    /// To `World::file`.
+    File(Bytes, Option<Id>),
+    /// To `World::now`.
+    Now(u64),
+}
+
+/// See [`Membership`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipEntry {
+    container: Option<ContainerEntry>,
+    telling: bool,
+}
+
+/// See [`User`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEntry {
+    name: String,
+    home: Bytes,
+}
+
+/// Who could have changed what a process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramEntry {
+    key: Key,
+    executable: WritableEntry,
+    /// The script, as the file system resolved it; nothing where it is no file.
+    script: Option<(Bytes, WritableEntry)>,
+}
+
+impl ProgramEntry {
+    fn of(process: &Process) -> Self {
+        let script = match &process.script {
+            Some(Script::File { path, writable }) => Some((bytes(path), (*writable).into())),
+            Some(Script::Module(_) | Script::Inline) | None => None,
+        };
+        Self { key: key(process.key), executable: process.executable.writable.into(), script }
+    }
+
+    fn fill(self, process: &mut Process) {
+        if process.executable.writable == Writable::Unknown {
+            process.executable.writable = self.executable.into();
+        }
+        if let (Some(Script::File { path: place, writable }), Some((found, answer))) =
+            (&mut process.script, self.script)
+        {
+            (*place, *writable) = (path(found), answer.into());
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn resolve(asked: ProcessKey, answer: Option<&Process>) -> Self {
+        Self::Resolve(key(asked), answer.map(|process| Box::new(process.clone().into())))
+    }
+
+    pub(super) fn find(pid: u32, namespace: u32, answer: Option<ProcessKey>) -> Self {
+        Self::Find(pid, namespace, answer.map(key))
+    }
+
+    pub(super) fn membership(asked: ProcessKey, answer: Option<&Membership>) -> Self {
+        let entry = |Membership { container, telling }: &Membership| MembershipEntry {
+            container: container.clone().map(Into::into),
+            telling: *telling,
+        };
+        Self::Membership(key(asked), answer.map(entry))
+    }
+
+    pub(super) fn gone(answer: &[ProcessKey]) -> Self {
+        Self::Gone(answer.iter().copied().map(key).collect())
+    }
+
+    pub(super) fn writable(chain: &Chain) -> Self {
+        Self::Writable(chain.processes.iter().map(ProgramEntry::of).collect())
+    }
+
+    pub(super) fn user(uid: u32, answer: Option<&User>) -> Self {
+        Self::User(uid, answer.map(|User { name, home }| UserEntry { name: name.clone(), home: bytes(home) }))
+    }
+
+    pub(super) fn file(asked: &std::path::Path, answer: Option<FileId>) -> Self {
+        Self::File(bytes(asked), answer.map(id))
+    }
+}
+
+/// The same question, asked again: what was answered then. `None` where the answer is one to another question.
+impl Answer {
+    pub(super) fn to_resolve(&self, asked: ProcessKey) -> Option<Option<Process>> {
+        let Self::Resolve(of, answer) = self else { return None };
+        (*of == key(asked)).then(|| answer.as_deref().cloned().map(Into::into))
+    }
+
+    pub(super) fn to_find(&self, pid: u32, namespace: u32) -> Option<Option<ProcessKey>> {
+        let Self::Find(of, within, answer) = self else { return None };
+        ((*of, *within) == (pid, namespace)).then(|| answer.map(process_key))
+    }
+
+    pub(super) fn to_membership(&self, asked: ProcessKey) -> Option<Option<Membership>> {
+        let Self::Membership(of, answer) = self else { return None };
+        let membership =
+            |MembershipEntry { container, telling }| Membership { container: container.map(Into::into), telling };
+        (*of == key(asked)).then(|| answer.clone().map(membership))
+    }
+
+    pub(super) fn to_gone(&self) -> Option<Vec<ProcessKey>> {
+        let Self::Gone(answer) = self else { return None };
+        Some(answer.iter().copied().map(process_key).collect())
+    }
+
+    /// Fills the chain if the answer was about these processes.
+    pub(super) fn to_writable(&self, chain: &mut Chain) -> Option<()> {
+        let Self::Writable(answer) = self else { return None };
+        let same = answer.len() == chain.processes.len()
+            && answer.iter().zip(&chain.processes).all(|(program, process)| program.key == key(process.key));
+        if !same {
+            return None;
+        }
+        for (program, process) in answer.iter().zip(&mut chain.processes) {
+            program.clone().fill(process);
+        }
+        Some(())
+    }
+
+    pub(super) fn to_user(&self, uid: u32) -> Option<Option<User>> {
+        let Self::User(of, answer) = self else { return None };
+        let user = |UserEntry { name, home }| User { name, home: path(home) };
+        (*of == uid).then(|| answer.clone().map(user))
+    }
+
+    pub(super) fn to_file(&self, asked: &std::path::Path) -> Option<Option<FileId>> {
+        let Self::File(of, answer) = self else { return None };
+        (*of == bytes(asked)).then(|| answer.map(file_id))
+    }
+
+    pub(super) fn to_now(&self) -> Option<KernelTime> {
+        let Self::Now(time) = self else { return None };
+        Some(KernelTime(*time))
+    }
+}

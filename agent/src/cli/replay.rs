@@ -1,0 +1,136 @@
+//! `tokenhound replay`: the findings of a recording, made again.
+
+use std::{
+    fs,
+    io::{BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use super::{CliError, Exit, session::Inputs};
+use crate::{
+    capture::{
+        CaptureError,
+        reader::Reader,
+        replay::{Summary, replay},
+    },
+    config::Config,
+    finding::{model::Finding, ocsf, text},
+    ingest::decode::Decoder,
+    pipeline::core::{Core, Output},
+};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The recording, as `run --record` or `watch --record` makes it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write each finding to this file, as one OCSF object a line.
+    #[arg(long, value_name = "FILE")]
+    findings: Option<PathBuf>,
+    /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
+    #[arg(long, value_name = "DIR")]
+    catalogue: Option<PathBuf>,
+    /// Directory with policy files [default: /etc/tokenhound/policy.d].
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
+    /// Look for secrets in the records as if they came from the kernel. There are none; it is for measuring.
+    #[arg(long, hide = true)]
+    redact: bool,
+}
+
+/// Replays a recording.
+pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
+    let mut reader = Reader::open(&options.file).map_err(CliError::usage)?;
+    let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), Config::default())?;
+    if let Some(what) = reader.header().rules.difference(&inputs.rules) {
+        eprintln!("tokenhound: this was recorded with another {what}; findings may differ from those made then");
+    }
+    let mut sink = Sink::open(options.findings.as_deref(), reader.header().host())?;
+    let decoder = if options.redact {
+        Decoder::new(Core::variables(&inputs.catalogue).into_iter().collect())
+    } else {
+        Decoder::of_capture()
+    };
+    let begin = Instant::now();
+    let mut summary = Summary::default();
+    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &decoder, &mut summary, &mut |output| {
+        if let Output::Finding(finding) = output {
+            sink.take(&finding);
+        }
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    let count = sink.finish()?;
+    report(&summary, count, seconds);
+    match outcome {
+        Ok(()) => Ok(Exit::Success),
+        Err(error @ CaptureError::CutOff { .. }) => Err(CliError::failure(error)),
+        Err(error) => Err(CliError::failure(format!("{error}; what came before it was replayed"))),
+    }
+}
+
+/// What is said at the end, on standard error.
+fn report(summary: &Summary, findings: u64, seconds: f64) {
+    let Summary { records, gaps, unanswered, ended, processes } = summary;
+    let rate = *records as f64 / seconds.max(1e-9);
+    eprintln!(
+        "tokenhound: {findings} finding{} of {records} records in {seconds:.3} s ({rate:.0} a second); {processes} \
+         processes at the end",
+        if findings == 1 { "" } else { "s" },
+    );
+    if *gaps > 0 {
+        eprintln!(
+            "tokenhound: {gaps} entries are missing from the recording; findings may differ from those made then"
+        );
+    }
+    if *unanswered > 0 {
+        eprintln!("tokenhound: {unanswered} questions about files and processes had no answer in the recording");
+    }
+    if !ended {
+        eprintln!("tokenhound: the recording was not ended in order: the agent was killed, or its disk was full");
+    }
+}
+
+/// Text to standard output, OCSF to a file.
+struct Sink {
+    style: text::Style,
+    host: ocsf::Host,
+    file: Option<(PathBuf, BufWriter<fs::File>)>,
+    count: u64,
+    failure: Option<CliError>,
+}
+
+impl Sink {
+    fn open(path: Option<&Path>, host: ocsf::Host) -> Result<Self, CliError> {
+        let file = path.map(|path| Ok((path.to_owned(), BufWriter::new(super::watch::create(path)?)))).transpose()?;
+        let style = text::Style { colour: std::io::stdout().is_terminal() };
+        Ok(Self { style, host, file, count: 0, failure: None })
+    }
+
+    fn take(&mut self, finding: &Finding) {
+        self.count += 1;
+        if self.failure.is_none() {
+            self.failure = self.write(finding).err();
+        }
+    }
+
+    fn write(&mut self, finding: &Finding) -> Result<(), CliError> {
+        super::print(&format!("{}\n", text::render(finding, self.style)))?;
+        let Some((path, file)) = &mut self.file else { return Ok(()) };
+        writeln!(file, "{}", ocsf::line(finding, &self.host)).map_err(|error| failed(path, &error))
+    }
+
+    /// How many there were.
+    fn finish(mut self) -> Result<u64, CliError> {
+        if let Some((path, file)) = &mut self.file {
+            let flushed = file.flush().map_err(|error| failed(path, &error));
+            self.failure = self.failure.or(flushed.err());
+        }
+        self.failure.map_or(Ok(self.count), Err)
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::failure(format!("write the findings file {}: {error}; check the space left there", path.display()))
+}
