@@ -45,9 +45,23 @@ impl<'s> Agent<'s> {
     /// When it does not become ready in time.
     #[must_use]
     pub fn start(stage: &'s Stage) -> Self {
+        Self::start_with(stage, &[])
+    }
+
+    /// The same on a tier.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    #[must_use]
+    pub fn start_on(stage: &'s Stage, tier: &str) -> Self {
+        Self::start_with(stage, &["--tier", tier])
+    }
+
+    fn start_with(stage: &'s Stage, arguments: &[&str]) -> Self {
         let one = alone();
         let (port, findings) = (http::free_port(), stage.path("out/agent-findings"));
-        let mut process = Background::start(command(stage, port).arg("--findings").arg(&findings));
+        let mut command = command(stage, port);
+        let mut process = Background::start(command.arg("--findings").arg(&findings).args(arguments));
         process.until("readiness", || http::get(port, "/readyz").filter(|(status, _)| *status == 200));
         Self { stage, process, port, findings, _one: one }
     }
@@ -76,6 +90,15 @@ impl<'s> Agent<'s> {
             act();
             written(&file).into_iter().find(|finding| finding.mentions(text))
         })
+    }
+
+    /// Waits until its findings are `enough`.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn until(&mut self, what: &str, enough: impl Fn(&[Finding]) -> bool) {
+        let file = self.findings.clone();
+        self.process.until(what, || enough(&written(&file)).then_some(()));
     }
 
     /// Its metrics now.
