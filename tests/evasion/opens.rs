@@ -14,10 +14,12 @@ use rustix::{
     io::Errno,
 };
 
+use tokenhound_tests::evasion::Start;
+
 use crate::{
     place::{Place, check, got, open, open_with, read},
     stop::{At, Outcome, absent, fail},
-    sys::{c_path, call, fork, owned, partner},
+    sys::{c_path, call, fork, hold_for, owned, partner},
     technique::{Technique, Unseen},
     tell,
 };
@@ -37,7 +39,8 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("handle", "open_by_handle_at while the kernel remembers the name", by_handle),
     Technique::opens("handle-cold", "open_by_handle_at when the kernel has forgotten the name", by_cold_handle),
     Technique::opens("fanotify", "through the descriptor that fanotify hands out with an event", by_fanotify)
-        .by(&["open", "read"]),
+        .by(&["open", "read"])
+        .started(Start::Held),
     Technique::opens("compat", "system calls of 32-bit programs (int 0x80)", compat).unseen(&[Unseen(
         &["tracepoint"],
         &[],
@@ -174,6 +177,7 @@ fn by_fanotify(place: &Place) -> Outcome {
         tell::helper();
         Ok(("open".into(), self::open(&place.store)?))
     })?;
+    hold_for(other.pid());
     let mut event = [0; size_of::<libc::fanotify_event_metadata>()];
     File::from(queue).read_exact(&mut event).at("read an event")?;
     // SAFETY: the kernel filled it with such an event.

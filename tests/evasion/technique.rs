@@ -15,9 +15,12 @@ pub(crate) struct Technique {
     /// Whether it needs a process to look into, which is not its own child.
     pub(crate) victim: bool,
     limits: &'static [Unseen],
+    /// The limits depend on who is first.
+    sometimes: bool,
 }
 
 /// Where it is not seen: tiers, kernels (all where empty) and why.
+#[derive(Clone, Copy)]
 pub(crate) struct Unseen(
     pub(crate) &'static [&'static str],
     pub(crate) &'static [&'static str],
@@ -26,7 +29,17 @@ pub(crate) struct Unseen(
 
 impl Technique {
     const fn new(name: &'static str, what: &'static str, act: fn(&Place) -> Outcome) -> Self {
-        Self { name, what, act, ways: &[], object: None, start: Start::Now, victim: false, limits: &[] }
+        Self {
+            name,
+            what,
+            act,
+            ways: &[],
+            object: None,
+            start: Start::Now,
+            victim: false,
+            limits: &[],
+            sometimes: false,
+        }
     }
 
     /// Reads the store through a descriptor that the reader opened.
@@ -76,6 +89,12 @@ impl Technique {
         self
     }
 
+    pub(crate) const fn sometimes_unseen(mut self, limits: &'static [Unseen]) -> Self {
+        self.limits = limits;
+        self.sometimes = true;
+        self
+    }
+
     pub(crate) fn declared(&self, group: &str) -> Declared {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let reader = (!self.ways.is_empty()).then(|| Find::Reader(owned(self.ways)));
@@ -83,6 +102,7 @@ impl Technique {
         let limit = |Unseen(tiers, kernels, reason): &Unseen| Limit {
             tiers: owned(tiers),
             kernels: owned(kernels),
+            sometimes: self.sometimes,
             reason: (*reason).into(),
         };
         Declared {

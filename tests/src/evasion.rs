@@ -38,6 +38,8 @@ pub struct Limit {
     pub tiers: Vec<String>,
     /// Kernel series; all if empty.
     pub kernels: Vec<String>,
+    /// It depends on who is first: sometimes it is seen.
+    pub sometimes: bool,
     /// Why.
     pub reason: String,
 }
@@ -62,10 +64,9 @@ pub struct Declared {
 impl Declared {
     /// Why this is not expected to be seen by this tier on this kernel.
     #[must_use]
-    pub fn limit(&self, tier: &str, series: &str) -> Option<&str> {
+    pub fn limit(&self, tier: &str, series: &str) -> Option<&Limit> {
         let holds = |list: &[String], one: &str| list.is_empty() || list.iter().any(|word| word == one);
-        let limit = self.limits.iter().find(|limit| holds(&limit.tiers, tier) && holds(&limit.kernels, series))?;
-        Some(&limit.reason)
+        self.limits.iter().find(|limit| holds(&limit.tiers, tier) && holds(&limit.kernels, series))
     }
 
     /// Reads a line that [`Display`] wrote.
@@ -100,8 +101,10 @@ fn find(text: &str) -> Option<Find> {
 
 fn limit(text: &str) -> Option<Limit> {
     let (scope, reason) = text.split_once(": ")?;
-    let (tiers, kernels) = scope.split_once('@')?;
-    Some(Limit { tiers: words(tiers), kernels: words(kernels), reason: reason.into() })
+    let (tiers, rest) = scope.split_once('@')?;
+    let kernels = rest.strip_suffix(" sometimes").unwrap_or(rest);
+    let sometimes = rest != kernels;
+    Some(Limit { tiers: words(tiers), kernels: words(kernels), sometimes, reason: reason.into() })
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -121,6 +124,13 @@ impl Display for Find {
     }
 }
 
+impl Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sometimes = if self.sometimes { " sometimes" } else { "" };
+        write!(f, "{}@{}{sometimes}: {}", list(&self.tiers), list(&self.kernels), self.reason)
+    }
+}
+
 impl Display for Declared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = match self.start {
@@ -129,12 +139,7 @@ impl Display for Declared {
             Start::Before => "before",
         };
         let finds = self.finds.iter().map(Find::to_string).collect::<Vec<_>>().join(" ");
-        let limits = self
-            .limits
-            .iter()
-            .map(|limit| format!("{}@{}: {}", list(&limit.tiers), list(&limit.kernels), limit.reason))
-            .collect::<Vec<_>>()
-            .join("; ");
+        let limits = self.limits.iter().map(Limit::to_string).collect::<Vec<_>>().join("; ");
         let or = |text: String, empty: &str| if text.is_empty() { empty.to_owned() } else { text };
         let (finds, limits) = (or(finds, "silent"), or(limits, "-"));
         write!(f, "{}\t{}\t{start}\t{finds}\t{limits}\t{}", self.name, self.group, self.what)
@@ -145,16 +150,18 @@ impl Display for Declared {
 mod tests {
     use super::*;
 
+    fn limit(tier: &str, kernels: &[&str], sometimes: bool) -> Limit {
+        let kernels = kernels.iter().map(|series| (*series).to_owned()).collect();
+        Limit { tiers: vec![tier.into()], kernels, sometimes, reason: format!("{tier} cannot") }
+    }
+
     fn declared() -> Declared {
         Declared {
             name: "a".into(),
             group: "g".into(),
             start: Start::Held,
             finds: vec![Find::Reader(vec!["open".into(), "read".into()]), Find::Inspection("mem".into())],
-            limits: vec![
-                Limit { tiers: vec!["tracepoint".into()], kernels: vec!["5.10".into()], reason: "no event".into() },
-                Limit { tiers: vec!["lsm".into()], kernels: vec![], reason: "other".into() },
-            ],
+            limits: vec![limit("tracepoint", &["5.10"], false), limit("lsm", &[], true)],
             what: "does it".into(),
         }
     }
@@ -171,9 +178,10 @@ mod tests {
     #[test]
     fn a_limit_holds_where_it_is_named_only() {
         let one = declared();
-        assert_eq!(one.limit("tracepoint", "5.10"), Some("no event"));
-        assert_eq!(one.limit("tracepoint", "6.1"), None);
-        assert_eq!(one.limit("lsm", "6.1"), Some("other"));
-        assert_eq!(one.limit("fentry", "5.10"), None);
+        let reason = |tier, series| one.limit(tier, series).map(|limit| limit.reason.as_str());
+        assert_eq!(reason("tracepoint", "5.10"), Some("tracepoint cannot"));
+        assert_eq!(reason("tracepoint", "6.1"), None);
+        assert_eq!(reason("lsm", "6.1"), Some("lsm cannot"));
+        assert_eq!(reason("fentry", "5.10"), None);
     }
 }

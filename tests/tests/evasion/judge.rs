@@ -19,9 +19,9 @@ pub(crate) fn judge(played: &Played, tier: &str, series: &str) -> Cell {
     let limit = played.declared.limit(tier, series);
     let (expected, detail) = match (seen, limit) {
         (Seen::Skipped, _) => (played.code == Some(ABSENT), problems.join("; ")),
-        (Seen::Yes, Some(reason)) => (false, format!("it is named as a limit: {reason}")),
-        (_, Some(reason)) => (true, format!("limit: {reason}")),
-        (Seen::Yes, None) => (problems.is_empty(), problems.join("; ")),
+        (Seen::Yes, Some(limit)) if !limit.sometimes => (false, format!("it is named as a limit: {}", limit.reason)),
+        (Seen::No | Seen::WrongReader, Some(limit)) => (true, format!("limit: {}", limit.reason)),
+        (Seen::Yes, _) => (problems.is_empty(), problems.join("; ")),
         (Seen::No, None) if played.declared.finds.is_empty() => (true, String::new()),
         (_, None) => (false, problems.join("; ")),
     };
