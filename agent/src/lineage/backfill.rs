@@ -24,7 +24,7 @@ use tokenhound_common::{
 };
 
 use super::{
-    container,
+    container::{self, Membership},
     identity::{Facts, InterpreterRules, script},
     model::{Executable, Origin, Process, Writable},
 };
@@ -150,6 +150,16 @@ impl Backfill {
         }
         let found = self.read(&process, &stat, &mut HashMap::new())?;
         Some(Process { key, ..found })
+    }
+
+    /// Which container the process `key` names is in, if it is still there.
+    #[must_use]
+    pub fn membership(&self, key: ProcessKey) -> Option<Membership> {
+        let process = ProcProcess::new_with_root(self.proc_root.join(key.tgid.to_string())).ok()?;
+        let text = read_text(&process, "cgroup")?;
+        // Asked for after the text was read: whose it is must still be true then.
+        let start = process.stat().ok()?.starttime;
+        (start == key.start_ns / self.tick_ns).then(|| Membership::of(&text))
     }
 
     /// Is the process `key` names still there, zombies excepted?

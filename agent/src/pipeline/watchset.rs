@@ -18,7 +18,6 @@ use std::{
 };
 
 use tokenhound_common::{
-    limits::MAX_FILE_IDS,
     record::FileId,
     watch::{FileKey, FileWatch},
 };
@@ -70,10 +69,14 @@ pub enum Update {
 }
 
 /// A message of the thread.
-struct Message {
-    update: Update,
-    names: Vec<(FileKey, PathBuf)>,
-    all: bool,
+#[derive(Debug)]
+pub struct Message {
+    /// What to watch.
+    pub update: Update,
+    /// By which names files are known.
+    pub names: Vec<(FileKey, PathBuf)>,
+    /// These are all names.
+    pub all: bool,
 }
 
 /// The set, as the pipeline sees it.
@@ -81,7 +84,6 @@ pub struct Watchset {
     commands: mpsc::SyncSender<Command>,
     messages: mpsc::Receiver<Message>,
     names: WatchPlan,
-    known: HashMap<FileKey, PathBuf>,
     complete: bool,
 }
 
@@ -111,7 +113,7 @@ impl Watchset {
             messages: send,
         };
         thread::Builder::new().name("watchset".into()).spawn(move || looker.run())?;
-        Ok(Self { commands, messages, names: plan, known: HashMap::new(), complete: false })
+        Ok(Self { commands, messages, names: plan, complete: false })
     }
 
     /// Gives the thread work. A full queue means that it is busy looking anyway.
@@ -121,23 +123,12 @@ impl Watchset {
         }
     }
 
-    /// The next thing found; waits for it if asked to.
-    pub fn receive(&mut self, wait: bool) -> Option<Update> {
+    /// The next thing found. Waits for the first full look if asked to.
+    pub fn receive(&mut self, wait: bool) -> Option<Message> {
+        let wait = wait && !self.complete;
         let message = if wait { self.messages.recv().ok() } else { self.messages.try_recv().ok() }?;
-        if message.all {
-            self.known.clear();
-            self.complete = true;
-        }
-        for (key, path) in message.names {
-            self.insert(key, path);
-        }
-        Some(message.update)
-    }
-
-    /// Whether the first full look has arrived.
-    #[must_use]
-    pub fn complete(&self) -> bool {
-        self.complete
+        self.complete |= message.all;
+        Some(message)
     }
 
     /// Adds names to watch.
@@ -149,28 +140,6 @@ impl Watchset {
     #[must_use]
     pub fn names(&self) -> &WatchPlan {
         &self.names
-    }
-
-    /// Notes by which name a file is known.
-    pub fn remember(&mut self, id: FileId, path: &Path) {
-        self.insert(FileKey::of(id), path.to_owned());
-    }
-
-    fn insert(&mut self, key: FileKey, path: PathBuf) {
-        if self.known.len() < MAX_FILE_IDS as usize || self.known.contains_key(&key) {
-            self.known.insert(key, path);
-        }
-    }
-
-    /// The name by which a file is known, if that is still true of this very file or if the name is gone (the store was
-    /// moved). `None` if the name now belongs to another file: the inode number was used again.
-    #[must_use]
-    pub fn known_as(&self, id: FileId) -> Option<PathBuf> {
-        let known = self.known.get(&FileKey::of(id))?;
-        match crate::kernel::file_id::of(known) {
-            Ok(now) if FileKey::of(now) != FileKey::of(id) => None,
-            _ => Some(known.clone()),
-        }
     }
 }
 
