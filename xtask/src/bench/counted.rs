@@ -30,8 +30,9 @@ pub(super) fn run(place: &Place, study: &Study, series: &str, rounds: u32, tiers
     let asked: Vec<&str> = if tiers.is_empty() { TIERS.to_vec() } else { tiers.iter().map(String::as_str).collect() };
     let mut reader = Reader::default();
     let report = vm::run(place, series, Machine::Counted, &programs, &steps(study, rounds, &asked), |line| {
-        eprintln!("{series}| {line}");
-        reader.read(line);
+        if !reader.read(line) {
+            eprintln!("{series}| {line}");
+        }
     })?;
     if !report.done {
         bail!("guest {series} did not come to its end (see its serial log)");
@@ -98,14 +99,17 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, line: &str) {
+    /// Takes in one line of the serial log. Returns whether it holds figures, which nobody wants to see one by one.
+    fn read(&mut self, line: &str) -> bool {
         if let Some(kernel) = line.strip_prefix("GUEST kernel ") {
             self.kernel = format!("Linux {kernel}");
         } else if let Some(step) = line.strip_prefix("GUEST begin ") {
             step.clone_into(&mut self.step);
         } else if let Ok(sample) = parse(line) {
             self.samples.push((self.step.clone(), sample));
+            return true;
         }
+        false
     }
 
     fn rows(self, tiers: &[&str], ended: &[(String, i32)]) -> Vec<Row> {
@@ -136,7 +140,9 @@ mod tests {
 
     fn read(lines: &[&str]) -> Reader {
         let mut reader = Reader::default();
-        lines.iter().for_each(|line| reader.read(line));
+        for line in lines {
+            reader.read(line);
+        }
         reader
     }
 

@@ -27,8 +27,9 @@ pub(super) enum Most {
     More(f64),
 }
 
-/// Two counts of the same thing that differ by less than this are the same.
+/// Two counts of the same thing that differ by less than this, and this part of them, are the same.
 const SAME: f64 = 0.5;
+const SAME_PART: f64 = 1e-4;
 
 /// One thing that is measured beside bare, with its rounds.
 pub(super) struct Row {
@@ -72,7 +73,7 @@ impl Cost {
         let (bare, with) = self.pair(budget.figure);
         match budget.most {
             Most::Ratio(most) => self.ratio(budget.figure) <= most,
-            Most::More(most) => with - bare < most + SAME,
+            Most::More(most) => with - bare < most + SAME + bare * SAME_PART,
         }
     }
 }
