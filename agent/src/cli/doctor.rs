@@ -28,7 +28,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     if options.verifier {
         return verifier(&options.sensor);
     }
-    let facts = facts::gather();
+    let facts = facts::gather(plan::call_events());
     let mut text = describe(&facts);
     let inputs = match Inputs::read(&options.sensor) {
         Ok(inputs) => {

@@ -37,6 +37,12 @@ pub struct Processes {
 }
 
 impl Processes {
+    /// Those that count as living.
+    #[must_use]
+    pub fn living(&self) -> Vec<ProcessKey> {
+        self.table.living().collect()
+    }
+
     /// Nothing known yet but the homes of the user database. `moving` are the variables that move stores or homes;
     /// `own` is the agent's own thread-group id.
     #[must_use]
