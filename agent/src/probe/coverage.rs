@@ -64,14 +64,22 @@ pub const ROWS: &[Row] = &[
         fentry: Sees::Yes,
         tracepoint: Sees::No("only what succeeds returns a descriptor"),
     },
-    Row::all("a program that starts with the file open (`cat < file`)", Sees::If("it is among the first 1,024 descriptors; two files for each start")),
+    Row::all(
+        "a program that starts with the file open (`cat < file`)",
+        Sees::If("it is among the first 1,024 descriptors; two files for each start"),
+    ),
     Row::but_tracepoint(
         "a descriptor received over a socket",
-        Sees::If("recvmsg, or the first four messages of recvmmsg, and no other thread changes the message meanwhile; one file a message"),
+        Sees::If(
+            "recvmsg, or the first four messages of recvmmsg, and no other thread changes the message meanwhile; one file a message",
+        ),
     ),
     Row::all("a descriptor taken with pidfd_getfd", Sees::Yes),
     Row::all("a descriptor open before the agent started, or passed on by fork: read and mmap", HELD),
-    Row::all("a mapping made before the agent started, or inherited by fork", Sees::No("nothing is asked of the kernel any more")),
+    Row::all(
+        "a mapping made before the agent started, or inherited by fork",
+        Sees::No("nothing is asked of the kernel any more"),
+    ),
     Row::all("/proc/<pid>/environ and mem on any procfs", Sees::Yes),
     Row::but_tracepoint(
         "ptrace: attach and peek; process_vm_readv",
@@ -79,11 +87,11 @@ pub const ROWS: &[Row] = &[
     ),
     Row::all("pidfd_getfd as a look into another process", Sees::Yes),
     Row::all("PTRACE_TRACEME", Sees::If("memory is then read: the reading is what is seen")),
-    Row::but_tracepoint(
-        "link, rename, unlink, symlink, chmod, chown, truncate, bind mount of a store",
-        NO_PLACE,
+    Row::but_tracepoint("link, rename, unlink, symlink, chmod, chown, truncate, bind mount of a store", NO_PLACE),
+    Row::all(
+        "the close of a store that was open for writing",
+        Sees::If("within a second; in between it is looked at from outside"),
     ),
-    Row::all("the close of a store that was open for writing", Sees::If("within a second; in between it is looked at from outside")),
     Row::all("below the file system: block devices, snapshots, swap", Sees::No("the store is not opened")),
 ];
 

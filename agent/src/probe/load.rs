@@ -250,7 +250,7 @@ impl Sensor {
 
     /// Attaches the hooks for reads, or takes them away again. Returns those that could not be attached.
     pub fn watch_reads(&mut self, wanted: bool) -> Vec<Gap> {
-        if wanted == !self.reads.is_empty() {
+        if wanted != self.reads.is_empty() {
             return Vec::new();
         }
         if !wanted {

@@ -8,7 +8,6 @@ mod innocents;
 mod inspection;
 mod lives;
 mod pass_through;
-mod storm;
 mod sweeps;
 mod thieves;
 mod verifier;

@@ -11,7 +11,7 @@ pub(super) fn run(place: &Place, seconds: u64) -> anyhow::Result<()> {
     must_be_root()?;
     let agent = crate::build_agent(place)?;
     let mut tests = place.cargo();
-    tests.args(["test", "--quiet", "--package", "tokenhound-tests", "--locked", "storm::"]);
+    tests.args(["test", "--quiet", "--package", "tokenhound-tests", "--locked", "--test", "storms"]);
     tests.args(["--", "--nocapture", "--test-threads=1"]);
     cmd::run(tests.env("TOKENHOUND_BIN", agent).env(SECONDS, seconds.to_string()))
 }

@@ -1,8 +1,8 @@
 //! Who reads what a process opens before it starts its program: the shell opens, `cat` reads.
 //!
-//! A process that was forked and has not started a program yet opens a store. It may be about to hand it to one
-//! (`cat < credentials`): then that program is the reader, and not the shell that it is still. So the open waits until the
-//! process starts a program, ends, or goes on as it is for [`WAIT_NS`].
+//! A process that was forked and has not started a program yet, or a shell, opens a store. It may be about to hand it to a
+//! program (`cat < credentials`): then that program is the reader, and not the shell that it is still. So the open waits
+//! until the process starts a program, ends, or goes on as it is for [`WAIT_NS`].
 
 use std::collections::{HashMap, VecDeque};
 
@@ -37,8 +37,9 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    /// Takes in an observation. Returns the accesses that are to be judged now, in order.
-    pub(super) fn observe(&mut self, observation: &Observation) -> Vec<Open> {
+    /// Takes in an observation; `shell` says that its process runs a shell. Returns the accesses that are to be judged now,
+    /// in order.
+    pub(super) fn observe(&mut self, observation: &Observation, shell: bool) -> Vec<Open> {
         match observation {
             Observation::Fork(fork) => {
                 self.remember(fork.child);
@@ -56,12 +57,12 @@ impl Handover {
                 self.fresh.remove(&exit.process);
                 self.take(|waiting| waiting.open.task.key == exit.process)
             }
-            Observation::Open(open) => self.open(open),
+            Observation::Open(open) => self.open(open, shell),
             Observation::Change(_) => Vec::new(),
         }
     }
 
-    fn open(&mut self, open: &Open) -> Vec<Open> {
+    fn open(&mut self, open: &Open, shell: bool) -> Vec<Open> {
         if open.way == Way::Exec {
             let key = open.task.key;
             let file = FileKey::of(open.file.id);
@@ -71,7 +72,7 @@ impl Handover {
             return vec![Open { path: path.unwrap_or_else(|| open.path.clone()), ..open.clone() }];
         }
         let waits = open.way == Way::Open && open.object == Object::File && open.mode.read;
-        if !waits || !self.fresh.contains_key(&open.task.key) {
+        if !waits || !(shell || self.fresh.contains_key(&open.task.key)) {
             return vec![open.clone()];
         }
         self.waiting.push_back(Waiting { open: open.clone(), until: KernelTime(open.time.0 + WAIT_NS) });
@@ -173,9 +174,9 @@ mod tests {
     fn the_program_that_is_started_with_it_is_the_reader() {
         let mut handover = Handover::default();
         for observation in [fork(), open(CHILD, 10, Way::Open), exec(20)] {
-            assert!(handover.observe(&observation).is_empty());
+            assert!(handover.observe(&observation, false).is_empty());
         }
-        let read = handover.observe(&open(CHILD, 21, Way::Exec));
+        let read = handover.observe(&open(CHILD, 21, Way::Exec), false);
         assert_eq!(read.len(), 1);
         assert_eq!((read[0].way, read[0].path.path.to_str()), (Way::Exec, Some("/h/.aws/credentials")));
         assert!(!handover.is_waiting());
@@ -185,7 +186,7 @@ mod tests {
     fn a_program_that_was_started_without_it_leaves_it_to_the_one_before() {
         let mut handover = Handover::default();
         for observation in [fork(), open(CHILD, 10, Way::Open), exec(20)] {
-            handover.observe(&observation);
+            handover.observe(&observation, false);
         }
         assert!(!handover.is_due(KernelTime(20)));
         assert_eq!(handover.due(KernelTime(20 + EXEC_NS)), [opened(CHILD, 10, Way::Open)]);
@@ -194,23 +195,32 @@ mod tests {
     #[test]
     fn one_that_starts_none_is_the_reader_itself() {
         let mut handover = Handover::default();
-        handover.observe(&fork());
-        handover.observe(&open(CHILD, 10, Way::Open));
+        handover.observe(&fork(), false);
+        handover.observe(&open(CHILD, 10, Way::Open), false);
         let exit = Observation::Exit(Exit { time: KernelTime(30), process: CHILD });
-        assert_eq!(handover.observe(&exit), [opened(CHILD, 10, Way::Open)]);
+        assert_eq!(handover.observe(&exit, false), [opened(CHILD, 10, Way::Open)]);
 
-        handover.observe(&open(CHILD, 40, Way::Open));
-        handover.observe(&fork());
-        handover.observe(&open(CHILD, 50, Way::Open));
+        handover.observe(&open(CHILD, 40, Way::Open), false);
+        handover.observe(&fork(), false);
+        handover.observe(&open(CHILD, 50, Way::Open), false);
         assert_eq!(handover.due(KernelTime(50 + WAIT_NS)).len(), 1);
+    }
+
+    #[test]
+    fn a_shell_may_become_the_program() {
+        let mut handover = Handover::default();
+        assert!(handover.observe(&open(CHILD, 10, Way::Open), true).is_empty());
+        handover.observe(&exec(20), true);
+        assert_eq!(handover.observe(&open(CHILD, 21, Way::Exec), false).len(), 1);
+        assert!(!handover.is_waiting());
     }
 
     #[test]
     fn a_program_of_its_own_is_judged_at_once() {
         let mut handover = Handover::default();
-        handover.observe(&fork());
-        handover.observe(&exec(5));
-        assert_eq!(handover.observe(&open(CHILD, 10, Way::Open)).len(), 1);
-        assert_eq!(handover.observe(&open(SHELL, 10, Way::Open)).len(), 1);
+        handover.observe(&fork(), false);
+        handover.observe(&exec(5), false);
+        assert_eq!(handover.observe(&open(CHILD, 10, Way::Open), false).len(), 1);
+        assert_eq!(handover.observe(&open(SHELL, 10, Way::Open), false).len(), 1);
     }
 }

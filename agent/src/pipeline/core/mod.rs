@@ -226,7 +226,8 @@ impl Core {
         if let Observation::Change(change) = observation {
             self.changed(change, world, out);
         }
-        for open in self.handover.observe(observation) {
+        let shell = matches!(observation, Observation::Open(open) if self.processes.runs_shell(open.task.key));
+        for open in self.handover.observe(observation, shell) {
             if !open.canary {
                 self.opened(&open, world, out);
             }

@@ -36,7 +36,20 @@ pub struct Processes {
     own: Option<ProcessKey>,
 }
 
+/// Programs that open files for those they start. That an access of theirs waits is all that follows from the name.
+const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
+
 impl Processes {
+    /// Whether the process runs a shell.
+    #[must_use]
+    pub fn runs_shell(&self, key: ProcessKey) -> bool {
+        let name = |process: Process| {
+            let name = process.executable.path.file_name()?.to_str()?.to_owned();
+            Some(SHELLS.contains(&name.as_str()))
+        };
+        self.table.get(key).and_then(name).unwrap_or(false)
+    }
+
     /// Those that count as living.
     #[must_use]
     pub fn living(&self) -> Vec<ProcessKey> {

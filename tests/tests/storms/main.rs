@@ -1,18 +1,24 @@
 //! Storms: no hit of a watched store is lost, and what else is lost is counted to the record.
 //!
-//! A few seconds each; `cargo xtask bench storm` makes them longer and shows the figures.
+//! A few seconds each; `cargo xtask bench storm` makes them longer and shows the figures. A program of their own: other
+//! tests' agents would lose records in them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
 
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use tokenhound_tests::{agent::Agent, finding::Finding, process::Background, skip, stage::Stage, store::Store};
 
-use crate::beside;
+/// A helper program where cargo built it; in a guest it lies beside this one.
+fn beside(built: &str, name: &str) -> PathBuf {
+    let built = PathBuf::from(built);
+    if built.exists() { built } else { env::current_exe().expect("this program").with_file_name(name) }
+}
 
 /// Opens a second that are tried, by two programs together.
 const OPENS: u64 = 200_000;
