@@ -48,6 +48,17 @@ impl<'s> Agent<'s> {
         Self::start_with(stage, |_| {})
     }
 
+    /// The same on a tier.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    #[must_use]
+    pub fn start_on(stage: &'s Stage, tier: &str) -> Self {
+        Self::start_with(stage, |command| {
+            command.args(["--tier", tier]);
+        })
+    }
+
     /// Starts it with other arguments or variables, and waits until it is ready.
     ///
     /// # Panics
@@ -87,6 +98,15 @@ impl<'s> Agent<'s> {
             act();
             written(&file, text).into_iter().next()
         })
+    }
+
+    /// Waits until its findings are `enough`.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn until(&mut self, what: &str, enough: impl Fn(&[Finding]) -> bool) {
+        let file = self.findings.clone();
+        self.process.until(what, || enough(&written(&file)).then_some(()));
     }
 
     /// Its metrics now.
