@@ -77,10 +77,10 @@ fn steps(study: &Study, rounds: u32, tiers: &[&str]) -> Vec<Step> {
     for _ in 0..rounds {
         for tier in tiers {
             let with = format!(
-                "tokenhound run --tier {tier} --listen 127.0.0.1:{PORT} --findings /tmp/findings >/tmp/log 2>&1 & pid=$!; \
-                 tries=0; until /busybox/busybox wget -q -O /dev/null http://127.0.0.1:{PORT}/readyz; do \
+                "tokenhound run --tier {tier} --listen 127.0.0.1:{PORT} --findings /tmp/findings >/tmp/log 2>&1 & pid=$!; tries=0; \
+                 until /busybox/busybox wget -q -O /dev/null http://127.0.0.1:{PORT}/readyz 2>/dev/null; do \
                  tries=$((tries+1)); if ! kill -0 $pid; then wait $pid; code=$?; tail -n 3 /tmp/log; exit $code; fi; \
-                 if [ $tries -gt 100 ]; then tail -n 3 /tmp/log; kill $pid; exit 1; fi; sleep 0.2; done; \
+                 if [ $tries -gt 100 ]; then kill $pid; wait $pid; tokenhound doctor --tier {tier}; exit 1; fi; sleep 0.2; done; \
                  sleep {QUIET_S}; {measure}; kill $pid; wait $pid"
             );
             steps.push(Step { name: format!("{tier}-bare"), command: measure.clone() });

@@ -31,6 +31,8 @@ struct Line {
     who: &'static str,
     when: String,
     resident_mib: f64,
+    /// Without what is counted twice: the rings are mapped twice, and libraries are shared.
+    proportional_mib: f64,
     anonymous_mib: f64,
     /// Of one processor.
     percent: f64,
@@ -72,6 +74,7 @@ fn phases(peer: Peer, running: &Running, workplace: &Workplace, time: Duration) 
         who: peer.name(),
         when: when.to_owned(),
         resident_mib: after.resident_mib,
+        proportional_mib: after.proportional_mib,
         anonymous_mib: after.anonymous_mib,
         percent: 100.0 * (after.processor_s - before.processor_s) / took.as_secs_f64(),
     };
@@ -130,6 +133,7 @@ fn crowd(workplace: &Workplace) -> anyhow::Result<Background> {
 /// What a process uses, from /proc.
 struct Usage {
     resident_mib: f64,
+    proportional_mib: f64,
     anonymous_mib: f64,
     /// Since its start.
     processor_s: f64,
@@ -141,14 +145,16 @@ impl Usage {
             let path = format!("/proc/{pid}/{file}");
             fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has it ended?"))
         };
-        let (status, stat) = (read("status")?, read("stat")?);
+        let (maps, stat) = (read("smaps_rollup")?, read("stat")?);
         let mib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim().trim_end_matches(" kB").parse::<f64>().map(|kib| kib / 1024.0)
+            let line = maps.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            let kib = line.trim().trim_end_matches(" kB").parse::<f64>();
+            kib.map(|kib| kib / 1024.0).with_context(|| format!("/proc/{pid}/smaps_rollup has no {name}"))
         };
         Ok(Self {
-            resident_mib: mib("VmRSS:").context("there is no VmRSS")?,
-            anonymous_mib: mib("RssAnon:").context("there is no RssAnon")?,
+            resident_mib: mib("Rss:")?,
+            proportional_mib: mib("Pss:")?,
+            anonymous_mib: mib("Anonymous:")?,
             processor_s: processor_s(&stat).context("/proc/<pid>/stat is not as expected")?,
         })
     }
@@ -171,11 +177,13 @@ fn losses(metrics: &str) -> String {
 }
 
 fn table(lines: &[Line]) -> String {
-    let mut text = String::from("| | | resident | anonymous | of one processor |\n| --- | --- | --- | --- | --- |");
+    let mut text = String::from(
+        "| | | resident | proportional | anonymous | of one processor |\n| --- | --- | --- | --- | --- | --- |",
+    );
     for line in lines {
         text.push_str(&format!(
-            "\n| {} | {} | {:.1} MiB | {:.1} MiB | {:.2} % |",
-            line.who, line.when, line.resident_mib, line.anonymous_mib, line.percent
+            "\n| {} | {} | {:.1} MiB | {:.1} MiB | {:.1} MiB | {:.2} % |",
+            line.who, line.when, line.resident_mib, line.proportional_mib, line.anonymous_mib, line.percent
         ));
     }
     text
@@ -187,6 +195,7 @@ fn json(lines: &[Line]) -> serde_json::Value {
             "who": line.who,
             "when": line.when,
             "resident_mib": line.resident_mib,
+            "proportional_mib": line.proportional_mib,
             "anonymous_mib": line.anonymous_mib,
             "percent": line.percent,
         })
