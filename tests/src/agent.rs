@@ -106,7 +106,7 @@ impl<'s> Agent<'s> {
     /// When they are not in time.
     pub fn until(&mut self, what: &str, enough: impl Fn(&[Finding]) -> bool) {
         let file = self.findings.clone();
-        self.process.until(what, || enough(&written(&file)).then_some(()));
+        self.process.until(what, || enough(&written(&file, "")).then_some(()));
     }
 
     /// Its metrics now.
