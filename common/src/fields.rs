@@ -35,6 +35,7 @@ macro_rules! fields {
     ($($name:ident: $structure:literal, [$($path:literal),+], $size:literal, $need:expr;)+) => {
         /// Byte offset of each field in its structure, [`ABSENT`] where the kernel has none.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
         #[repr(C)]
         pub struct Offsets {
             $(#[doc = concat!("`", $structure, "` ", $("`", $path, "` "),+)] pub $name: u32,)+
@@ -69,6 +70,7 @@ fields! {
     file_mount: "file", ["f_path.mnt"], 8, Required;
     file_flags: "file", ["f_flags"], 4, Required;
     file_mode: "file", ["f_mode"], 4, Required;
+    file_private: "file", ["private_data"], 8, Required;
 
     inode_number: "inode", ["i_ino"], 8, Required;
     inode_super: "inode", ["i_sb"], 8, Required;
@@ -76,6 +78,7 @@ fields! {
     inode_mode: "inode", ["i_mode"], 2, Required;
     inode_uid: "inode", ["i_uid.val"], 4, Required;
     inode_links: "inode", ["i_nlink"], 4, Required;
+    inode_private: "inode", ["i_private"], 8, Required;
     inode_size: "inode", ["i_size"], 8, Required;
     super_device: "super_block", ["s_dev"], 4, Required;
     super_magic: "super_block", ["s_magic"], 8, Required;
@@ -104,6 +107,10 @@ fields! {
     task_signal: "task_struct", ["signal"], 8, Required;
     task_nsproxy: "task_struct", ["nsproxy"], 8, Required;
     task_pid: "task_struct", ["thread_pid"], 8, Required;
+    task_flags: "task_struct", ["flags"], 4, Required;
+    task_stack: "task_struct", ["stack"], 8, Required;
+    // The names of the two counters are as old as the field; the size changed in 5.7.
+    task_exec_id: "task_struct", ["self_exec_id"], 8, Required;
     task_comm: "task_struct", ["comm"], 16, Required;
     task_pid_links: "task_struct", ["pid_links"], 0, Required;
     task_login_uid: "task_struct", ["loginuid.val"], 4, Optional("login user of the audit subsystem");
@@ -113,6 +120,7 @@ fields! {
     cred_euid: "cred", ["euid.val"], 4, Required;
     cred_gid: "cred", ["gid.val"], 4, Required;
 
+    mm_owner: "mm_struct", ["owner"], 8, Optional("the process that an io_uring worker before Linux 5.12 works for");
     mm_executable: "mm_struct", ["exe_file"], 8, Required;
     mm_arg_start: "mm_struct", ["arg_start"], 8, Required;
     mm_arg_end: "mm_struct", ["arg_end"], 8, Required;
@@ -121,6 +129,8 @@ fields! {
 
     fs_cwd_dentry: "fs_struct", ["pwd.dentry"], 8, Required;
     fs_cwd_mount: "fs_struct", ["pwd.mnt"], 8, Required;
+    fs_root_dentry: "fs_struct", ["root.dentry"], 8, Required;
+    fs_root_mount: "fs_struct", ["root.mnt"], 8, Required;
 
     signal_tty: "signal_struct", ["tty"], 8, Required;
     signal_pids: "signal_struct", ["pids"], 0, Required;
@@ -142,6 +152,19 @@ fields! {
     files_table: "files_struct", ["fdt"], 8, Required;
     table_array: "fdtable", ["fd"], 8, Required;
     table_size: "fdtable", ["max_fds"], 4, Required;
+
+    path_dentry: "path", ["dentry"], 8, Required;
+    path_mount: "path", ["mnt"], 8, Required;
+
+    iattr_valid: "iattr", ["ia_valid"], 4, Required;
+    iattr_mode: "iattr", ["ia_mode"], 2, Required;
+    iattr_uid: "iattr", ["ia_uid.val"], 4, Required;
+    iattr_gid: "iattr", ["ia_gid.val"], 4, Required;
+    iattr_size: "iattr", ["ia_size"], 8, Required;
+
+    ring_request_file: "io_kiocb", ["file"], 8, Optional("files that io_uring opens and reads, on the tracepoint tier");
+    ring_request_opcode: "io_kiocb", ["opcode"], 1, Optional("files that io_uring opens and reads, on the tracepoint tier");
+    ring_entry_result: "io_uring_cqe", ["res"], 4, Optional("files that io_uring opens and reads, on the tracepoint tier");
 
     kiocb_file: "kiocb", ["ki_filp"], 8, Required;
 

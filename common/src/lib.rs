@@ -6,9 +6,9 @@
 #![no_std]
 
 pub mod fields;
-pub mod kfunc;
 pub mod limits;
 pub mod loss;
+pub mod patch;
 #[cfg(feature = "user")]
 mod pod;
 pub mod process;

@@ -1,7 +1,7 @@
 //! Bounds that hold on both sides of the ring buffers.
 
 /// Size in bytes of the ring that carries hits (opens of watched files). Power of two, a multiple of the page size.
-pub const HITS_RING_BYTES: u32 = 2 << 20;
+pub const HITS_RING_BYTES: u32 = 4 << 20;
 
 /// Size in bytes of the ring that carries process life (fork, exec, exit). Power of two.
 pub const LIFE_RING_BYTES: u32 = 8 << 20;
@@ -27,14 +27,36 @@ pub const SCRIPT_BYTES: usize = 512;
 /// Longest name that a watch key can hold, in bytes. Longer catalogue names are refused by `catalogue check`.
 pub const KEY_NAME_BYTES: usize = 63;
 
-/// Bits in the table that answers "could this inode be watched?".
-pub const FILE_BITS: u32 = 1 << 16;
+/// Bytes in the table that answers "could this inode be watched?". Power of two.
+pub const FILE_SLOTS: usize = 1 << 16;
 
-/// Bits in each table that answers "could this name be watched?" (file names and directory names apart).
-pub const NAME_BITS: u32 = 1 << 13;
+/// Bytes in the table that answers "could these names be watched?". Power of two.
+pub const NAME_SLOTS: usize = 1 << 15;
 
 /// Most file and directory ids that can be watched at a time.
 pub const MAX_FILE_IDS: u32 = 65_536;
 
 /// Most name keys.
 pub const MAX_NAME_KEYS: u32 = 16_384;
+
+/// Most processes that are marked as holders of a watched descriptor.
+pub const MAX_HOLDERS: u32 = 16_384;
+
+/// Most (process, file) pairs remembered so that the same access is not told again and again; the least used goes first.
+pub const MAX_SEEN: u32 = 32_768;
+
+/// How long, in nanoseconds, the same program of the same process may open the same file without another record.
+pub const REPEAT_NS: u64 = 100_000_000;
+
+/// Descriptors looked at when a program starts in a process that holds a watched file. The rest is counted as not looked
+/// at.
+pub const EXEC_DESCRIPTORS: u32 = 1024;
+
+/// Most descriptors that a process can send in one control message (`SCM_MAX_FD`, include/net/scm.h).
+pub const SCM_DESCRIPTORS: u32 = 253;
+
+/// Room for a symbolic link's text or a mount's source as the process gave it.
+pub const TEXT_BYTES: usize = 512;
+
+/// A lane is a CPU << `LANE_SHIFT` | the number of the buffer there.
+pub const LANE_SHIFT: u32 = 2;

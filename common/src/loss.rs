@@ -30,6 +30,10 @@ reasons! {
     PROC_TARGET = 4, "proc_target";
     /// The name of a file that passed the first filter could not be read; the exact match was skipped.
     NAME = 5, "name";
+    /// A process holds a watched file and could not be marked; what its children do with it may be missed.
+    HOLDERS = 6, "holders";
+    /// A program was started with more descriptors than are looked at; a watched file among the rest is missed.
+    DESCRIPTORS = 7, "exec_descriptors";
 }
 
 /// Number of counters in the kernel's map.

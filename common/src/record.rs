@@ -17,8 +17,10 @@ impl Kind {
     pub const EXEC: Self = Self(2);
     /// The last thread of a process ended ([`Exit`]).
     pub const EXIT: Self = Self(3);
-    /// A watched file or a procfs object of another process was opened ([`Open`]).
-    pub const OPEN: Self = Self(4);
+    /// A watched file or another process was accessed ([`Access`]).
+    pub const ACCESS: Self = Self(4);
+    /// A watched file got another name, lost one, or was changed otherwise than through a descriptor ([`Change`]).
+    pub const CHANGE: Self = Self(5);
 }
 
 /// First in every record.
@@ -33,9 +35,10 @@ pub struct Header {
     pub kind: u16,
     /// Flags of this kind of record.
     pub flags: u16,
-    /// CPU that wrote the record; sequence numbers count per CPU and ring.
-    pub cpu: u32,
-    /// Number of this record on its CPU and ring, counted from 1 and also when the record could not be written, so
+    /// Where the record was put together: CPU and buffer (see [`crate::limits::LANE_SHIFT`]). Only one program at a time
+    /// uses a lane.
+    pub lane: u32,
+    /// Number of this record in its lane and ring, counted from 1 and also when the record could not be written, so
     /// that a gap is a loss.
     pub sequence: u64,
     /// `CLOCK_BOOTTIME` in nanoseconds at the moment of the event.
@@ -198,7 +201,7 @@ pub struct Exit {
     pub process: ProcessKey,
 }
 
-/// What was opened.
+/// What was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Object(pub u16);
@@ -210,23 +213,50 @@ impl Object {
     pub const PROC_ENVIRON: Self = Self(2);
     /// `/proc/<pid>/mem` of another process, by whatever path.
     pub const PROC_MEM: Self = Self(3);
+    /// Another process was attached to with ptrace.
+    pub const PTRACE_ATTACH: Self = Self(4);
+    /// Memory of another process was read with ptrace.
+    pub const PTRACE_PEEK: Self = Self(5);
+    /// Memory of another process was read with `process_vm_readv`.
+    pub const VM_READ: Self = Self(6);
+    /// A descriptor was taken from another process with `pidfd_getfd`.
+    pub const PIDFD_GETFD: Self = Self(7);
 }
 
-/// Body of [`Kind::OPEN`], followed by the file's path.
+/// How a process came to a file's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Way(pub u16);
+
+impl Way {
+    /// It opened the file.
+    pub const OPEN: Self = Self(1);
+    /// A program was started that has the file open: its predecessor in the process opened it or was given it.
+    pub const EXEC: Self = Self(2);
+    /// It received a descriptor: over a socket, or with `pidfd_getfd`.
+    pub const RECEIVE: Self = Self(3);
+    /// It read through a descriptor that it has not opened itself, or had open before the agent started.
+    pub const READ: Self = Self(4);
+    /// The same for a mapping.
+    pub const MAP: Self = Self(5);
+}
+
+/// Body of [`Kind::ACCESS`], followed by the file's path, which is left out for [`Way::EXEC`] (the agent knows it from
+/// when the file was opened), and that of the process's root.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(
     feature = "user",
     derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
 #[repr(C)]
-pub struct Open {
-    /// Common head; flags are `Open::*`.
+pub struct Access {
+    /// Common head; flags are `Access::*`.
     pub header: Header,
-    /// Who opened.
+    /// Who.
     pub task: Task,
-    /// Attributes of the opened file.
+    /// Attributes of the file. Zero where a process is accessed without one.
     pub file: FileFacts,
-    /// For procfs objects: whose. Zero otherwise.
+    /// The process that is accessed. Zero for files. With [`Access::TARGET_PID`] only its pid is known.
     pub target: ProcessKey,
     /// `file.f_flags` (`O_*`).
     pub open_flags: u32,
@@ -238,15 +268,21 @@ pub struct Open {
     pub matched: u16,
     /// Bytes of the path.
     pub path_len: u16,
+    /// Bytes of the path of the process's root, which follows; 0 where it has not changed its root.
+    pub root_len: u16,
+    /// A [`Way`].
+    pub way: u16,
     /// Always zero.
-    pub reserved: u16,
+    pub reserved: [u16; 3],
 }
 
-impl Open {
+impl Access {
     /// The path is cut at its root end.
     pub const PATH_TRUNCATED: u16 = 1 << 0;
     /// The name is no longer (or was never) linked into a directory: `O_TMPFILE`, unlinked, opened by handle.
     pub const UNLINKED: u16 = 1 << 1;
+    /// `target.tgid` is the number that the caller gave, in its own pid namespace; it may be a thread's.
+    pub const TARGET_PID: u16 = 1 << 2;
 
     /// The file's id is watched.
     pub const MATCH_FILE_ID: u16 = 1 << 0;
@@ -256,8 +292,73 @@ impl Open {
     pub const MATCH_NAME: u16 = 1 << 2;
     /// The name of its directory, alone or with the one above it, is watched.
     pub const MATCH_DIRECTORY_NAME: u16 = 1 << 3;
-    /// It is the file that the agent itself opens to prove a probe.
+    /// It is the file that the agent itself uses to prove a probe.
     pub const MATCH_CANARY: u16 = 1 << 4;
+}
+
+/// What was done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct What(pub u16);
+
+impl What {
+    /// It got a further name (hard link): `other` is the new one.
+    pub const LINK: Self = Self(1);
+    /// It was renamed: `other` is the new name.
+    pub const RENAME: Self = Self(2);
+    /// Another file was renamed to a watched name: `path` is its old name, `other` the watched one.
+    pub const REPLACE: Self = Self(3);
+    /// A symbolic link was made: `path` is the link, `other` the text it holds.
+    pub const SYMLINK: Self = Self(4);
+    /// The name was removed.
+    pub const UNLINK: Self = Self(5);
+    /// Permission bits were set; `detail` holds them.
+    pub const MODE: Self = Self(6);
+    /// Owner or group were set; `detail` holds uid << 32 | gid, `u32::MAX` for one that stays.
+    pub const OWNER: Self = Self(7);
+    /// It was cut or grown to a size, which `detail` holds.
+    pub const TRUNCATE: Self = Self(8);
+    /// It, or a directory above it, was mounted elsewhere: `path` is the place, `other` what is mounted there.
+    pub const MOUNT: Self = Self(9);
+}
+
+/// Body of [`Kind::CHANGE`], followed by two paths.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Change {
+    /// Common head; flags are `Change::*`.
+    pub header: Header,
+    /// Who.
+    pub task: Task,
+    /// Attributes of the file before the change. Zero for a mount.
+    pub file: FileFacts,
+    /// Depends on `what`.
+    pub detail: u64,
+    /// A [`What`].
+    pub what: u16,
+    /// Which keys matched: `Access::MATCH_*`.
+    pub matched: u16,
+    /// Bytes of the first path.
+    pub path_len: u16,
+    /// Bytes of the second.
+    pub other_len: u16,
+}
+
+impl Change {
+    /// The first path is cut at its root end.
+    pub const PATH_TRUNCATED: u16 = 1 << 0;
+    /// The second path is cut.
+    pub const OTHER_TRUNCATED: u16 = 1 << 1;
+    /// The first path starts at the root of its file system: the hook does not say where that is mounted.
+    pub const PATH_IN_FILE_SYSTEM: u16 = 1 << 2;
+    /// The same of the second.
+    pub const OTHER_IN_FILE_SYSTEM: u16 = 1 << 3;
+    /// The second path is text as the process gave it, not components.
+    pub const OTHER_IS_TEXT: u16 = 1 << 4;
 }
 
 /// Sizes are part of the wire: a change must be made on purpose, on both sides.
@@ -270,5 +371,6 @@ const _: () = {
     assert!(size_of::<Fork>() == 56);
     assert!(size_of::<Exec>() == 192);
     assert!(size_of::<Exit>() == 40);
-    assert!(size_of::<Open>() == 208);
+    assert!(size_of::<Access>() == 216);
+    assert!(size_of::<Change>() == 192);
 };

@@ -1,20 +1,16 @@
 //! Watch keys: what makes the kernel report an open.
 //!
-//! Two filters stand in front of the exact maps, both answered by one bit each: "could this inode be watched?" and
-//! "could this name be watched?". They may say yes too often, never no too often. The exact maps may over-match a
-//! little as well (names are compared without what lies above the third component): the agent decides on the full path.
+//! Two filters stand in front of the exact maps: "could this inode be watched?" and "could these names be
+//! watched?" (one byte a name, which says in which place of a key the name stands). They may say yes too often, never no
+//! too often. The exact maps may over-match a little as well (names are compared without what lies above the third
+//! component): the agent decides on the full path.
 
 use crate::{
-    limits::{FILE_BITS, KEY_NAME_BYTES, NAME_BITS},
+    limits::{FILE_SLOTS, KEY_NAME_BYTES, NAME_SLOTS},
     record::FileId,
 };
 
-/// Words of the file filter.
-pub const FILE_WORDS: usize = (FILE_BITS / 64) as usize;
-/// Words of each name filter.
-pub const NAME_WORDS: usize = (NAME_BITS / 64) as usize;
-
-/// The bit tables, in one kernel global that the agent replaces as a whole.
+/// The filter, in one kernel global that the agent replaces as a whole.
 ///
 /// Replacement is a plain copy: while it runs a program may see old and new words mixed. Bits of keys that stay are
 /// set in both, so a key that is watched before and after is never missed.
@@ -25,57 +21,93 @@ pub const NAME_WORDS: usize = (NAME_BITS / 64) as usize;
 )]
 #[repr(C)]
 pub struct Filter {
-    /// Inodes of watched files and directories, by [`file_bit`].
-    pub files: [u64; FILE_WORDS],
-    /// Names of watched files, by [`name_bit`].
-    pub names: [u64; NAME_WORDS],
-    /// Names of directories whose entries are watched, by [`name_bit`].
-    pub directories: [u64; NAME_WORDS],
-    /// Lengths of watched names of [`LONG_NAME`] bytes and more: bit `n` stands for length `n`.
-    pub long_names: u64,
-    /// The same for directories.
-    pub long_directories: u64,
+    /// Not zero for inodes of watched files, by [`file_slot`]. Bytes, because bits take more instructions.
+    pub files: [u8; FILE_SLOTS],
+    /// [`Place`]s of names, by [`name_slot`].
+    pub names: [u8; NAME_SLOTS],
 }
 
 impl Filter {
     /// Nothing is watched.
-    pub const EMPTY: Self = Self {
-        files: [0; FILE_WORDS],
-        names: [0; NAME_WORDS],
-        directories: [0; NAME_WORDS],
-        long_names: 0,
-        long_directories: 0,
-    };
+    pub const EMPTY: Self = Self { files: [0; FILE_SLOTS], names: [0; NAME_SLOTS] };
+
+    /// Notes that `name` stands in `place` of a key.
+    pub const fn add_name(&mut self, name: &[u8], place: Place) {
+        self.names[name_slot(name.len() as u64, name_head(name)) as usize] |= place.0;
+    }
+
+    /// What is known of `name`.
+    #[must_use]
+    pub const fn place(&self, name: &[u8]) -> Place {
+        Place(self.names[name_slot(name.len() as u64, name_head(name)) as usize])
+    }
+
+    /// Notes that the file is watched.
+    pub const fn add_file(&mut self, inode: u64) {
+        self.files[file_slot(inode) as usize] = 1;
+    }
+}
+
+/// Places of keys in which a name stands. Those that a key fixes together must all be there for a file to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Place(pub u8);
+
+impl Place {
+    /// A file's name that alone is enough.
+    pub const NAME: Self = Self(1 << 0);
+    /// A file's name, of a key that fixes its directory's as well.
+    pub const NAME_OF_PARENT: Self = Self(1 << 1);
+    /// A file's name, of a key that fixes the name above its directory's as well.
+    pub const NAME_OF_GRANDPARENT: Self = Self(1 << 2);
+    /// A directory's name that alone is enough.
+    pub const PARENT: Self = Self(1 << 3);
+    /// A directory's name, of a key that fixes the file's as well.
+    pub const PARENT_OF_NAME: Self = Self(1 << 4);
+    /// A directory's name, of a key that fixes the one above as well.
+    pub const PARENT_OF_GRANDPARENT: Self = Self(1 << 5);
+    /// The name above the directory's that alone is enough.
+    pub const GRANDPARENT: Self = Self(1 << 6);
+    /// The name above the directory's, of a key that fixes another as well.
+    pub const GRANDPARENT_OF_OTHER: Self = Self(1 << 7);
+
+    /// Whether a file with these three names may match a key. Places lie so that few instructions answer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_match(name: Self, parent: Self, grandparent: Self) -> bool {
+        let (name, parent, grandparent) = (name.0 as u32, parent.0 as u32 >> 3, grandparent.0 as u32 >> 5);
+        // Alone in bit 0; with the grandparent in bit 2; the pair of name and parent, and the grandparent alone, in bit 1.
+        (name | parent) & (grandparent | 1) & 5 | ((name & parent) | grandparent) & 2 != 0
+    }
 }
 
 /// From this length on the dentry may not hold a name inline (`DNAME_INLINE_LEN` is 32 before Linux 6.6 and 40 since),
 /// so such names are filtered by their length alone.
-pub const LONG_NAME: u32 = 32;
+pub const LONG_NAME: u64 = 32;
 
-/// Index in [`Filter::files`] of a file.
+/// Index in [`Filter::files`] of a file. The device is left to the exact map: it would cost two more loads an open.
 #[inline(always)]
 #[must_use]
-pub const fn file_bit(inode: u64, device: u32) -> u32 {
-    let mixed = (inode ^ ((device as u64) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 40) as u32 & (FILE_BITS - 1)
+pub const fn file_slot(inode: u64) -> u64 {
+    inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_SLOTS.trailing_zeros())
 }
 
-/// Index in a name filter of a name: its length and its first eight bytes (zero padded, little endian).
+/// Index in [`Filter::names`] of a name: its length and its head (see [`name_head`]).
 ///
 /// Short names lie inside the dentry, so the kernel answers without following a pointer.
 #[inline(always)]
 #[must_use]
-pub const fn name_bit(len: u32, head: u64) -> u32 {
-    let mixed = (head ^ ((len as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 40) as u32 & (NAME_BITS - 1)
+pub const fn name_slot(len: u64, head: u64) -> u64 {
+    let mixed = (head ^ (len << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> (64 - NAME_SLOTS.trailing_zeros())
 }
 
-/// First eight bytes of a name as [`name_bit`] takes them.
+/// First eight bytes of a name, zero padded, little endian; of a long name (see [`LONG_NAME`]) nothing.
 #[must_use]
 pub const fn name_head(name: &[u8]) -> u64 {
     let mut head = [0u8; 8];
     let mut i = 0;
-    while i < name.len() && i < 8 {
+    while i < name.len() && i < 8 && (name.len() as u64) < LONG_NAME {
         head[i] = name[i];
         i += 1;
     }

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use tokenhound_common::kfunc::RDONLY_CAST;
+use tokenhound_common::patch::RDONLY_CAST;
 
 use crate::kernel::{Copied, Direct, Load, Pointer, file_slot_id, offset};
 
@@ -10,7 +10,7 @@ use crate::kernel::{Copied, Direct, Load, Pointer, file_slot_id, offset};
 #[inline(always)]
 pub fn copied(task: Pointer, descriptor: u32) -> Pointer {
     let slot = slot::<Copied>(task, descriptor);
-    if slot.is_null() { slot } else { Copied::pointer(slot, 0) }
+    if slot.is_null() { slot } else { Copied::at(slot, 0) }
 }
 
 /// The same as a typed pointer, so that it and everything behind it is loaded directly, several times cheaper than a
@@ -25,7 +25,15 @@ pub fn typed(task: Pointer, descriptor: u32) -> Pointer {
         return slot;
     }
     let member = offset!(kiocb_file);
-    Direct::pointer(cast(slot.wrapping_sub(member as usize)), member)
+    Direct::pointer(cast(slot.wrapping_sub(member.get() as usize)), member)
+}
+
+/// The descriptor table of `task`: its array of files and how many that has room for.
+#[inline(always)]
+pub fn table(task: Pointer) -> (Pointer, u32) {
+    let files = Copied::pointer(task, offset!(task_files));
+    let table = Copied::pointer(files, offset!(files_table));
+    (Copied::pointer(table, offset!(table_array)), Copied::load(table, offset!(table_size)))
 }
 
 /// Address of the pointer to the file in the descriptor table; null for a descriptor beyond it.
@@ -33,7 +41,7 @@ pub fn typed(task: Pointer, descriptor: u32) -> Pointer {
 fn slot<L: Load>(task: Pointer, descriptor: u32) -> Pointer {
     let files = L::pointer(task, offset!(task_files));
     let table = L::pointer(files, offset!(files_table));
-    if descriptor >= L::load::<u32>(table, offset!(table_size)) {
+    if descriptor >= L::load::<u32, _>(table, offset!(table_size)) {
         return core::ptr::null();
     }
     L::pointer(table, offset!(table_array)).wrapping_add((descriptor as usize) << 3)

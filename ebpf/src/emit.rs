@@ -1,6 +1,10 @@
 //! The rings, the sequence numbers and the counters of what was lost.
 
-use core::{ffi::c_void, ptr::read_volatile, ptr::write_volatile};
+use core::{
+    arch::asm,
+    ffi::c_void,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     helpers::{
@@ -11,12 +15,14 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
 };
 use tokenhound_common::{
-    limits::{HITS_RING_BYTES, LIFE_RING_BYTES},
+    limits::{HITS_RING_BYTES, LANE_SHIFT, LIFE_RING_BYTES},
     loss::{REASONS, Reason},
     record::{Header, Kind},
 };
 
-/// Opens of watched files. A ring of its own: a storm of forks cannot cost a hit.
+use crate::scratch::Taken;
+
+/// Accesses and changes. A ring of its own: a storm of forks cannot cost a hit.
 #[map]
 pub static HITS: RingBuf = RingBuf::with_byte_size(HITS_RING_BYTES, 0);
 
@@ -24,47 +30,77 @@ pub static HITS: RingBuf = RingBuf::with_byte_size(HITS_RING_BYTES, 0);
 #[map]
 pub static LIFE: RingBuf = RingBuf::with_byte_size(LIFE_RING_BYTES, 0);
 
-/// Next sequence number on this CPU, by ring.
+/// Number of the last record of process life on this CPU.
 #[map]
-static SEQUENCES: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+static LIFE_SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Accesses on this CPU that were not told because the same was told a moment before.
+#[map]
+static REPEATED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Lost records on this CPU, by reason.
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASONS, 0);
 
-/// Which ring a record goes to, as an index of [`SEQUENCES`].
+/// Which ring a record goes to.
 #[derive(Clone, Copy)]
-#[repr(u32)]
 pub enum Ring {
-    Hits = 0,
-    Life = 1,
+    Hits,
+    Life,
 }
 
 /// Counts a lost record.
 #[inline(always)]
 pub fn lost(reason: Reason) {
     if let Some(counter) = LOST.get_ptr_mut(reason.0) {
-        // SAFETY: a slot of this CPU's array. Volatile: no read-modify-write may be moved across the program.
-        unsafe { write_volatile(counter, read_volatile(counter).wrapping_add(1)) }
+        count(counter);
     }
 }
 
-/// Head of the next record on `ring`. The number is used up even when the record then finds no room: the gap shows.
+/// Counts an access that was not told again.
 #[inline(always)]
-pub fn header(ring: Ring, kind: Kind) -> Header {
+pub fn repeated() {
+    if let Some(counter) = REPEATED.get_ptr_mut(0) {
+        count(counter);
+    }
+}
+
+#[inline(always)]
+fn count(counter: *mut u64) {
+    // SAFETY: a slot of this CPU's array. Atomic, because programs may be preempted by others on the same CPU; Rust's own
+    // atomics are not there for this target.
+    unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1u64) }
+}
+
+/// Head of the next record of process life. The number is used up even when the record then finds no room: the gap
+/// shows.
+#[inline(always)]
+pub fn life_header(kind: Kind) -> Header {
     let mut sequence = 0;
-    if let Some(counter) = SEQUENCES.get_ptr_mut(ring as u32) {
-        // SAFETY: a slot of this CPU's array; programs that write to one ring do not interrupt each other on a CPU.
+    if let Some(counter) = LIFE_SEQUENCE.get_ptr_mut(0) {
+        // SAFETY: a slot of this CPU's array; scheduler tracepoints run with preemption off.
         unsafe {
             sequence = read_volatile(counter).wrapping_add(1);
             write_volatile(counter, sequence);
         }
     }
+    header(kind, sequence, 0)
+}
+
+/// Head of the next record that is put together in `buffer`.
+#[inline(always)]
+pub fn hit_header(buffer: &mut Taken, kind: Kind) -> Header {
+    buffer.sequence = buffer.sequence.wrapping_add(1);
+    header(kind, buffer.sequence, buffer.slot)
+}
+
+#[inline(always)]
+fn header(kind: Kind, sequence: u64, slot: u32) -> Header {
     Header {
         kind: kind.0,
         flags: 0,
-        // SAFETY: helpers without arguments.
-        cpu: unsafe { bpf_get_smp_processor_id() },
+        // SAFETY: helper without arguments.
+        lane: unsafe { bpf_get_smp_processor_id() } << LANE_SHIFT | slot,
         sequence,
         // SAFETY: as above.
         time_ns: unsafe { bpf_ktime_get_boot_ns() },

@@ -1,22 +1,26 @@
-//! What is worth a record: two cheap questions for every open, exact answers for the few that pass.
+//! What is worth a record: a cheap question for every open, exact answers for the few that pass.
 
-use core::{ffi::c_void, ptr::read_volatile};
+use core::{
+    ffi::c_void,
+    mem::MaybeUninit,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, helpers::generated::bpf_probe_read_kernel, macros::map, maps::HashMap};
 use tokenhound_common::{
     limits::{KEY_NAME_BYTES, MAX_FILE_IDS, MAX_NAME_KEYS},
     loss::Reason,
-    record::Open,
-    watch::{FileKey, FileWatch, Filter, LONG_NAME, NAME_KEY_WORDS, NameKey, Shape, file_bit, name_bit, name_hash},
+    record::Access,
+    watch::{FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, file_slot, name_hash, name_slot},
 };
 
 use crate::{
     emit::lost,
-    kernel::{Copied, Load, Pointer, masked, offset},
+    kernel::{self, Copied, Load, Pointer, masked, offset},
     task,
 };
 
-/// The bit tables. A section of its own, because the agent replaces it as a whole.
+/// The tables of the first question. A section of its own, because the agent replaces it as a whole.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.filter")]
 static mut FILTER: Filter = Filter::EMPTY;
@@ -34,108 +38,112 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
 
-/// Answer of [`first`].
+/// What a file is to us.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     None,
-    /// Look closer.
-    Watched,
+    /// A file: see which keys it matches.
+    File,
     /// `/proc/<pid>/environ`.
     ProcEnviron,
     /// `/proc/<pid>/mem`.
     ProcMem,
 }
 
-/// The questions asked of every open. Loads only; no helper is called.
+/// The question asked of every open: could it be of interest? Loads only; no helper is called.
 #[inline(always)]
-pub fn first<L: Load>(file: Pointer) -> Interest {
+pub fn may_match<L: Load>(file: Pointer) -> bool {
     let inode = L::pointer(file, offset!(file_inode));
-    if L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+    if file_may_match(L::load(inode, offset!(inode_number))) {
+        return true;
+    }
+    names_may_match::<L>(L::pointer(file, offset!(file_dentry)))
+}
+
+/// The same of a dentry, which may have no inode yet.
+#[inline(always)]
+pub fn dentry_may_match<L: Load>(dentry: Pointer) -> bool {
+    let inode = L::pointer(dentry, offset!(dentry_inode));
+    (!inode.is_null() && may_be_known::<L>(inode)) || names_may_match::<L>(dentry)
+}
+
+#[inline(always)]
+fn names_may_match<L: Load>(dentry: Pointer) -> bool {
+    let parent = L::pointer(dentry, offset!(dentry_parent));
+    let grandparent = L::pointer(parent, offset!(dentry_parent));
+    Place::may_match(place::<L>(dentry), place::<L>(parent), place::<L>(grandparent))
+}
+
+/// What a file that may match is. Asked here, because each question costs every open that comes before it.
+#[inline(always)]
+pub fn interest(file: Pointer) -> Interest {
+    let inode = Copied::pointer(file, offset!(file_inode));
+    if Copied::load::<u16, _>(inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
         return Interest::None;
     }
-    let dentry = L::pointer(file, offset!(file_dentry));
-    let (len, head) = short_name::<L>(dentry);
-    let super_block = L::pointer(inode, offset!(inode_super));
-    if L::load::<u64>(super_block, offset!(super_magic)) == PROC_SUPER_MAGIC {
-        return match (len, head) {
-            (7, ENVIRON) => Interest::ProcEnviron,
-            (3, MEM) => Interest::ProcMem,
-            _ => Interest::None,
-        };
+    let super_block = Copied::pointer(inode, offset!(inode_super));
+    if Copied::load::<u64, _>(super_block, offset!(super_magic)) != PROC_SUPER_MAGIC {
+        return Interest::File;
     }
-    let device = L::load::<u32>(super_block, offset!(super_device));
-    if file_may_match(L::load(inode, offset!(inode_number)), device) || name_may_match(len, head) {
-        return Interest::Watched;
+    match short_name::<Copied>(Copied::pointer(file, offset!(file_dentry))) {
+        (7, ENVIRON) => Interest::ProcEnviron,
+        (3, MEM) => Interest::ProcMem,
+        _ => Interest::None,
     }
-    let parent = L::pointer(dentry, offset!(dentry_parent));
-    let directory = L::pointer(parent, offset!(dentry_inode));
-    if file_may_match(L::load(directory, offset!(inode_number)), device) {
-        return Interest::Watched;
-    }
-    let (len, head) = short_name::<L>(parent);
-    if directory_may_match(len, head) {
-        return Interest::Watched;
-    }
-    let (len, head) = short_name::<L>(L::pointer(parent, offset!(dentry_parent)));
-    if directory_may_match(len, head) {
-        return Interest::Watched;
-    }
-    Interest::None
 }
 
 const ENVIRON: u64 = tokenhound_common::watch::name_head(b"environ");
 const MEM: u64 = tokenhound_common::watch::name_head(b"mem");
 
-/// Length of a name and its first eight bytes; bytes behind a shorter name are cleared.
+/// Length of a name and its head; see `kernel::head`.
 #[inline(always)]
-fn short_name<L: Load>(dentry: Pointer) -> (u32, u64) {
-    let len = L::load::<u32>(dentry, offset!(dentry_name_len));
-    let mut head = L::load::<u64>(dentry, offset!(dentry_inline_name));
-    if len < 8 {
-        head &= !(u64::MAX << (8 * (len & 7)));
-    }
-    (len, head)
+fn short_name<L: Load>(dentry: Pointer) -> (u64, u64) {
+    let len = L::wide(dentry, offset!(dentry_name_len));
+    (len, kernel::head(L::load(dentry, offset!(dentry_inline_name)), len))
+}
+
+/// In which places of keys the name of `dentry` stands.
+#[inline(always)]
+fn place<L: Load>(dentry: Pointer) -> Place {
+    let (len, head) = short_name::<L>(dentry);
+    look_up(len, head)
 }
 
 #[inline(always)]
-fn file_may_match(inode: u64, device: u32) -> bool {
-    let bit = file_bit(inode, device);
-    // SAFETY: `file_bit` is below FILE_BITS, which the table holds. Volatile: the agent replaces it at run time.
-    let word = unsafe { read_volatile((&raw const FILTER.files).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
+fn look_up(len: u64, head: u64) -> Place {
+    // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds. Volatile: the agent replaces it at run time.
+    Place(unsafe { read_volatile((&raw const FILTER.names).cast::<u8>().add(name_slot(len, head) as usize)) })
 }
 
 #[inline(always)]
-fn name_may_match(len: u32, head: u64) -> bool {
-    if len >= LONG_NAME {
-        // SAFETY: a member of the table.
-        return unsafe { read_volatile(&raw const FILTER.long_names) } >> (len & 63) & 1 != 0;
-    }
-    let bit = name_bit(len, head);
-    // SAFETY: as in `file_may_match`.
-    let word = unsafe { read_volatile((&raw const FILTER.names).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
+fn file_may_match(inode: u64) -> bool {
+    // SAFETY: `file_slot` is below FILE_SLOTS, which the table holds. Volatile as above.
+    unsafe { read_volatile((&raw const FILTER.files).cast::<u8>().add(file_slot(inode) as usize)) != 0 }
 }
 
+/// Could the inode be watched? For files that have been told of before, so that the agent knows their ids.
 #[inline(always)]
-fn directory_may_match(len: u32, head: u64) -> bool {
-    if len >= LONG_NAME {
-        // SAFETY: a member of the table.
-        return unsafe { read_volatile(&raw const FILTER.long_directories) } >> (len & 63) & 1 != 0;
-    }
-    let bit = name_bit(len, head);
-    // SAFETY: as in `file_may_match`.
-    let word = unsafe { read_volatile((&raw const FILTER.directories).cast::<u64>().add((bit >> 6) as usize)) };
-    word >> (bit & 63) & 1 != 0
+pub fn may_be_known<L: Load>(inode: Pointer) -> bool {
+    file_may_match(L::load(inode, offset!(inode_number)))
 }
 
-/// The exact answer: which keys the file matches, `MATCH_*`; 0 for none.
+/// In which places of keys the name of `dentry` stands. For names that are about to be: they have no inode yet.
 #[inline(always)]
-pub fn exact(file: Pointer) -> u16 {
-    let inode = Copied::pointer(file, offset!(file_inode));
-    let dentry = Copied::pointer(file, offset!(file_dentry));
+pub fn place_of(dentry: Pointer) -> Place {
+    place::<Copied>(dentry)
+}
+
+/// In which places of keys a name stands, that is no dentry's.
+#[inline(always)]
+pub fn place_of_text(len: u64, word: u64) -> Place {
+    look_up(len, kernel::head(word, len))
+}
+
+/// The exact answer: which keys a name of an inode matches, `MATCH_*`; 0 for none. The inode may be null.
+#[inline(always)]
+pub fn exact(inode: Pointer, dentry: Pointer) -> u16 {
     let parent = Copied::pointer(dentry, offset!(dentry_parent));
-    let mut matched = file_ids(inode, Copied::pointer(parent, offset!(dentry_inode)));
+    let mut matched = by_id(inode) | by_directory(Copied::pointer(parent, offset!(dentry_inode)));
     let name = hash(dentry);
     let parent_name = hash(parent);
     let grandparent_name = hash(Copied::pointer(parent, offset!(dentry_parent)));
@@ -143,35 +151,43 @@ pub fn exact(file: Pointer) -> u16 {
         || known(name, parent_name, 0, Shape::NAME_PARENT)
         || known(name, 0, grandparent_name, Shape::NAME_GRANDPARENT)
     {
-        matched |= Open::MATCH_NAME;
+        matched |= Access::MATCH_NAME;
     }
     if known(0, parent_name, 0, Shape::PARENT)
         || known(0, parent_name, grandparent_name, Shape::PARENT_GRANDPARENT)
         || known(0, 0, grandparent_name, Shape::GRANDPARENT)
     {
-        matched |= Open::MATCH_DIRECTORY_NAME;
+        matched |= Access::MATCH_DIRECTORY_NAME;
     }
     matched
 }
 
+/// Whether the inode itself is watched, `MATCH_*`; 0 if not.
 #[inline(always)]
-fn file_ids(inode: Pointer, directory: Pointer) -> u16 {
+pub fn by_id(inode: Pointer) -> u16 {
     let mut matched = 0;
     let id = task::file_id(inode);
     // SAFETY: the value is two integers; a slot that is replaced under us yields an old or a new one.
     if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
         if watch.flags & FileWatch::ITSELF != 0 && (watch.generation == 0 || watch.generation == id.generation) {
-            matched |= Open::MATCH_FILE_ID;
+            matched |= Access::MATCH_FILE_ID;
         }
         if watch.flags & FileWatch::CANARY != 0 {
-            matched |= Open::MATCH_CANARY;
+            matched |= Access::MATCH_CANARY;
         }
     }
-    let id = task::file_id(directory);
-    // SAFETY: as above.
+    matched
+}
+
+/// Whether the entries of that directory are watched.
+#[inline(always)]
+fn by_directory(inode: Pointer) -> u16 {
+    let mut matched = 0;
+    let id = task::file_id(inode);
+    // SAFETY: as in `by_id`.
     if let Some(watch) = unsafe { FILE_IDS.get(&FileKey::of(id)) } {
         if watch.flags & FileWatch::ENTRIES != 0 && (watch.generation == 0 || watch.generation == id.generation) {
-            matched |= Open::MATCH_DIRECTORY_ID;
+            matched |= Access::MATCH_DIRECTORY_ID;
         }
     }
     matched
@@ -191,7 +207,13 @@ fn hash(dentry: Pointer) -> u64 {
     if len == 0 || len as usize > KEY_NAME_BYTES {
         return 0;
     }
-    let mut words = [0u64; NAME_KEY_WORDS];
+    let mut words = MaybeUninit::<[u64; NAME_KEY_WORDS]>::uninit();
+    for word in 0..NAME_KEY_WORDS {
+        // SAFETY: a word of the array. Volatile, or the compiler makes it a loop over bytes.
+        unsafe { write_volatile(words.as_mut_ptr().cast::<u64>().add(word), 0) };
+    }
+    // SAFETY: every word is written.
+    let mut words = unsafe { words.assume_init() };
     let source = Copied::pointer(dentry, offset!(dentry_name));
     // SAFETY: `len` is at most KEY_NAME_BYTES, less than the words hold.
     let status = unsafe {

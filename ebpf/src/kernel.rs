@@ -2,8 +2,15 @@
 
 use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tokenhound_common::fields::{ABSENT, Offsets};
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf,
+    generated::{bpf_probe_read_kernel, bpf_task_pt_regs},
+};
+use tokenhound_common::{
+    fields::{ABSENT, Offsets},
+    patch,
+    watch::LONG_NAME,
+};
 
 /// Set by the agent before load and frozen; the verifier sees constants.
 #[unsafe(no_mangle)]
@@ -13,6 +20,27 @@ static OFFSETS: Offsets = Offsets::NONE;
 #[unsafe(no_mangle)]
 static AGENT_TGID: u32 = 0;
 
+/// Not zero while the agent proves its probes. A section of its own, because the agent writes it at run time.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.proving")]
+static mut PROVING: u32 = 0;
+
+/// Not zero where the kernel has `bpf_task_pt_regs` (Linux 5.15).
+#[unsafe(no_mangle)]
+static HAS_TASK_REGISTERS: u32 = 0;
+
+/// Number of the dentry among the arguments of `security_inode_setattr` (0, or 1 since an id mapping comes first).
+#[unsafe(no_mangle)]
+static SETATTR_DENTRY: u32 = 0;
+
+/// The same for the hook of that name.
+#[unsafe(no_mangle)]
+static SETATTR_DENTRY_LSM: u32 = 0;
+
+/// Arguments of the `io_uring_complete` event: 4 before Linux 5.18, 3 where they are context, request and entry.
+#[unsafe(no_mangle)]
+static RING_ARGUMENTS: u32 = 0;
+
 /// BTF id of `struct kiocb` where tracepoint programs can cast to it (see `descriptor::typed`), otherwise 0.
 #[unsafe(no_mangle)]
 static FILE_SLOT_ID: u32 = 0;
@@ -20,26 +48,32 @@ static FILE_SLOT_ID: u32 = 0;
 /// A pointer into kernel memory.
 pub type Pointer = *const u8;
 
-/// Offset of one field.
+/// One field, by where its offset stands in [`OFFSETS`].
+#[derive(Clone, Copy)]
+pub struct Field<const AT: usize>;
+
+impl<const AT: usize> Field<AT> {
+    /// Its offset.
+    #[inline(always)]
+    pub fn get(self) -> u32 {
+        // SAFETY: `AT` is the offset of a member, and all members are `u32`. Volatile, because the agent replaces the
+        // value at load time.
+        unsafe { read_volatile((&raw const OFFSETS).cast::<u32>().byte_add(AT)) }
+    }
+}
+
+/// The field of that name.
 macro_rules! offset {
     ($field:ident) => {
-        $crate::kernel::offset_at::<{ core::mem::offset_of!(tokenhound_common::fields::Offsets, $field) }>()
+        $crate::kernel::Field::<{ core::mem::offset_of!(tokenhound_common::fields::Offsets, $field) }>
     };
 }
 pub(crate) use offset;
 
-/// The frozen offset that lies `AT` bytes into [`OFFSETS`].
-#[inline(always)]
-pub fn offset_at<const AT: usize>() -> u32 {
-    // SAFETY: `AT` is the offset of a member, and all members are `u32`. Volatile, because the agent replaces the value
-    // at load time.
-    unsafe { read_volatile((&raw const OFFSETS).cast::<u32>().byte_add(AT)) }
-}
-
 /// Whether an optional field exists on this kernel.
 #[inline(always)]
-pub fn present(offset: u32) -> bool {
-    offset != ABSENT
+pub fn present<const AT: usize>(field: Field<AT>) -> bool {
+    field.get() != ABSENT
 }
 
 /// The agent's thread-group id.
@@ -47,6 +81,70 @@ pub fn present(offset: u32) -> bool {
 pub fn agent_tgid() -> u32 {
     // SAFETY: a static; volatile as above.
     unsafe { read_volatile(&raw const AGENT_TGID) }
+}
+
+/// Whether the agent proves its probes.
+#[inline(always)]
+pub fn proving() -> bool {
+    // SAFETY: a static; volatile, because the agent changes it.
+    unsafe { read_volatile(&raw const PROVING) != 0 }
+}
+
+/// Which argument of `inode_setattr` is the dentry, for a program on the hook or on the function.
+#[inline(always)]
+pub fn setattr_dentry(lsm: bool) -> u32 {
+    // SAFETY: statics; volatile as above.
+    unsafe { read_volatile(if lsm { &raw const SETATTR_DENTRY_LSM } else { &raw const SETATTR_DENTRY }) }
+}
+
+/// Arguments of `io_uring_complete`.
+#[inline(always)]
+pub fn ring_arguments() -> u32 {
+    // SAFETY: a static; volatile as above.
+    unsafe { read_volatile(&raw const RING_ARGUMENTS) }
+}
+
+/// Numbers of system calls (arch/x86/entry/syscalls), those of 32-bit programs apart. None of them means anything else
+/// where they are asked for.
+pub const PROCESS_VM_READV: u64 = 310;
+pub const PROCESS_VM_WRITEV: u64 = 311;
+pub const PIDFD_GETFD: u64 = 438;
+pub const COMPAT_PROCESS_VM_READV: u64 = 347;
+pub const COMPAT_PROCESS_VM_WRITEV: u64 = 348;
+
+/// `struct pt_regs` of x86-64 (arch/x86/include/asm/ptrace.h).
+const REGISTERS_BYTES: usize = 21 * 8;
+const ORIGINAL_AX: u32 = 15 * 8;
+const SECOND_ARGUMENT: u32 = 13 * 8;
+const FIRST_STACK_BYTE_ABOVE: usize = 16 << 10;
+
+/// User registers of the current task, as they were on entry to the kernel. Before Linux 5.15 from where they lie at the
+/// top of the stack (`task_pt_regs`, arch/x86/include/asm/processor.h; without KASAN 16 KiB).
+#[inline(always)]
+fn registers(task: Pointer) -> Pointer {
+    if has_task_registers() {
+        // SAFETY: the typed current task; the agent has found the helper to exist.
+        return unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as Pointer;
+    }
+    Copied::pointer(task, offset!(task_stack)).wrapping_add(FIRST_STACK_BYTE_ABOVE - REGISTERS_BYTES)
+}
+
+#[inline(always)]
+fn has_task_registers() -> bool {
+    // SAFETY: a static; volatile as above.
+    unsafe { read_volatile(&raw const HAS_TASK_REGISTERS) != 0 }
+}
+
+/// Number of the system call that the current task is in.
+#[inline(always)]
+pub fn system_call(task: Pointer) -> u64 {
+    Copied::at(registers(task), ORIGINAL_AX)
+}
+
+/// Its second argument; the kernel keeps it until the call returns.
+#[inline(always)]
+pub fn second_argument(task: Pointer) -> u64 {
+    Copied::at(registers(task), SECOND_ARGUMENT)
 }
 
 /// BTF id of `struct kiocb`, 0 where there is no cast. The verifier drops the branches that cannot be taken.
@@ -58,33 +156,67 @@ pub fn file_slot_id() -> u32 {
 
 /// A way to load a field.
 pub trait Load {
-    /// Loads a `T` at `base + offset`; zero where the memory cannot be read.
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T;
+    /// Loads the field of the structure at `base`; zero where the memory cannot be read.
+    fn load<T: Copy, const AT: usize>(base: Pointer, field: Field<AT>) -> T;
+
+    /// Loads a `u32` as the 64 bits that all arithmetic of these programs has: the compiler would clear them again.
+    fn wide<const AT: usize>(base: Pointer, field: Field<AT>) -> u64;
 
     /// Loads a pointer.
     #[inline(always)]
-    fn pointer(base: Pointer, offset: u32) -> Pointer {
-        Self::load::<Pointer>(base, offset)
+    fn pointer<const AT: usize>(base: Pointer, field: Field<AT>) -> Pointer {
+        Self::load::<Pointer, AT>(base, field)
     }
 }
 
 /// A plain load instruction: only where the verifier knows the type behind the pointer.
 pub struct Direct;
 
+/// `T` loaded by one instruction whose offset the agent fills in: three instructions less than with an offset from
+/// memory, for each field of each open.
+macro_rules! load_instruction {
+    ($size:literal, $base:ident, $at:ident) => {{
+        let value: u64;
+        // SAFETY: a typed pointer plus the offset of a field of its type. The kernel turns a fault into zero.
+        unsafe {
+            core::arch::asm!(
+                concat!("{value} = *(", $size, " *)({base} + {at})"),
+                value = lateout(reg) value,
+                base = in(reg) $base,
+                at = const patch::field($at / 4),
+                options(nostack, readonly),
+            );
+        }
+        value
+    }};
+}
+
 impl Load for Direct {
     #[inline(always)]
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T {
-        // SAFETY: a typed pointer plus the offset of a field of its type. The kernel turns a fault into zero.
-        unsafe { read_volatile(base.wrapping_add(offset as usize).cast::<T>()) }
+    fn load<T: Copy, const AT: usize>(base: Pointer, _field: Field<AT>) -> T {
+        const { assert!(matches!(size_of::<T>(), 2 | 4 | 8)) };
+        let value = match size_of::<T>() {
+            2 => load_instruction!("u16", base, AT),
+            4 => load_instruction!("u32", base, AT),
+            _ => load_instruction!("u64", base, AT),
+        };
+        // SAFETY: the low bytes of the register, as many as `T` has; the machine is little endian.
+        unsafe { core::mem::transmute_copy::<u64, T>(&value) }
+    }
+
+    #[inline(always)]
+    fn wide<const AT: usize>(base: Pointer, _field: Field<AT>) -> u64 {
+        load_instruction!("u32", base, AT)
     }
 }
 
 /// A copy through the helper: anywhere.
 pub struct Copied;
 
-impl Load for Copied {
+impl Copied {
+    /// Loads a `T` at `base + offset`.
     #[inline(always)]
-    fn load<T: Copy>(base: Pointer, offset: u32) -> T {
+    pub fn at<T: Copy>(base: Pointer, offset: u32) -> T {
         let mut value = MaybeUninit::<T>::zeroed();
         // SAFETY: the destination is a live local of that size; the helper checks the source and zeroes on a fault.
         unsafe {
@@ -98,6 +230,18 @@ impl Load for Copied {
     }
 }
 
+impl Load for Copied {
+    #[inline(always)]
+    fn load<T: Copy, const AT: usize>(base: Pointer, field: Field<AT>) -> T {
+        Self::at(base, field.get())
+    }
+
+    #[inline(always)]
+    fn wide<const AT: usize>(base: Pointer, field: Field<AT>) -> u64 {
+        u64::from(Self::at::<u32>(base, field.get()))
+    }
+}
+
 /// `value & MASK`, in words that the verifier understands and the compiler cannot see through: the compiler drops a mask
 /// that it can prove useless, and with it the bound that the verifier needs.
 #[inline(always)]
@@ -108,4 +252,45 @@ pub fn masked<const MASK: i32>(value: u64) -> u64 {
         core::arch::asm!("{value} &= {mask}", value = inout(reg) value, mask = const MASK, options(pure, nomem, nostack));
     }
     value
+}
+
+/// Head of a name (see `tokenhound_common::watch::name_head`) whose first eight bytes in the dentry are `word`.
+///
+/// In instructions of its own, because the compiler would compute the mask for longer names too, and most are.
+#[inline(always)]
+pub fn head(word: u64, len: u64) -> u64 {
+    let mut word = word;
+    // SAFETY: arithmetic on registers; the jumps lead to the last instruction or behind it.
+    unsafe {
+        core::arch::asm!(
+            "if {len} > 7 goto +6",
+            "{shift} = {len}",
+            "{shift} <<= 3",
+            "{mask} = 1",
+            "{mask} <<= {shift}",
+            "{mask} += -1",
+            "{word} &= {mask}",
+            "if {len} < {long} goto +1",
+            "{word} = 0",
+            len = in(reg) len,
+            word = inout(reg) word,
+            shift = out(reg) _,
+            mask = out(reg) _,
+            long = const LONG_NAME as i32,
+            options(pure, nomem, nostack),
+        );
+    }
+    word
+}
+
+/// Zero for equal pointers. In an instruction that the compiler does not turn into a comparison: the verifier would take
+/// both for one from there on, and know no state again.
+#[inline(always)]
+pub fn difference(a: Pointer, b: Pointer) -> u64 {
+    let mut difference = a as u64;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        core::arch::asm!("{a} ^= {b}", a = inout(reg) difference, b = in(reg) b, options(pure, nomem, nostack));
+    }
+    difference
 }

@@ -11,23 +11,22 @@ use tokenhound_common::{
 
 use crate::{
     emit::{self, Ring},
+    holders,
     kernel::{Copied, Load, Pointer, offset},
-    path,
-    scratch::{self, Slot},
-    task,
+    path, scratch, task,
 };
 
 /// A process was created. Threads are of no interest.
 #[inline(always)]
 pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     let tgid: u32 = Copied::load(child, offset!(task_tgid));
-    if Copied::load::<u32>(child, offset!(task_tid)) != tgid {
+    if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
-    let record =
-        Fork { header: emit::header(Ring::Life, Kind::FORK), parent: task::key(parent), child: task::key(child) };
+    let record = Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
     // SAFETY: a local without padding.
     unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
+    holders::fork(record.parent, record.child);
     0
 }
 
@@ -35,20 +34,22 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
 #[inline(always)]
 pub fn exit(task: Pointer) -> i32 {
     let signal = Copied::pointer(task, offset!(task_signal));
-    if Copied::load::<u32>(signal, offset!(signal_live)) != 0 {
+    if Copied::load::<u32, _>(signal, offset!(signal_live)) != 0 {
         return 0;
     }
-    let record = Exit { header: emit::header(Ring::Life, Kind::EXIT), process: task::key(task) };
+    let record = Exit { header: emit::life_header(Kind::EXIT), process: task::key(task) };
     // SAFETY: a local without padding.
     unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
+    holders::exit(record.process.tgid);
     0
 }
 
 /// A process replaced its program.
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
-    let header = emit::header(Ring::Life, Kind::EXEC);
-    let record = scratch::bytes(Slot::Life as u32).ok_or(Reason::SCRATCH)?;
+    let header = emit::life_header(Kind::EXEC);
+    let buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
     exec.header = header;
@@ -61,10 +62,10 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut exec.executable);
 
     let mut at = size_of::<Exec>();
-    at += executable_path(exec, at, file);
-    at += working_directory(exec, at, task);
     // SAFETY: the sections follow each other; their largest sizes add up to the size of the slot.
     unsafe {
+        at += executable_path(exec, record.add(at), cell, file);
+        at += working_directory(exec, record.add(at), cell, task);
         at += script(exec, record.add(at), binprm);
         at += arguments(exec, record.add(at), mm);
         at += environment(exec, record.add(at), mm);
@@ -74,9 +75,10 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
 }
 
 #[inline(always)]
-fn executable_path(exec: &mut Exec, at: usize, file: Pointer) -> usize {
+unsafe fn executable_path(exec: &mut Exec, at: *mut u8, cell: *mut u64, file: Pointer) -> usize {
     let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
-    let walk = path::write(Slot::Life, at, dentry, mount);
+    // SAFETY: see `exec`.
+    let walk = unsafe { path::write(at, cell, dentry, mount) };
     exec.path_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::PATH_TRUNCATED;
@@ -85,10 +87,11 @@ fn executable_path(exec: &mut Exec, at: usize, file: Pointer) -> usize {
 }
 
 #[inline(always)]
-fn working_directory(exec: &mut Exec, at: usize, task: Pointer) -> usize {
+unsafe fn working_directory(exec: &mut Exec, at: *mut u8, cell: *mut u64, task: Pointer) -> usize {
     let fs = Copied::pointer(task, offset!(task_fs));
     let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
-    let walk = path::write(Slot::Life, at, dentry, mount);
+    // SAFETY: see `exec`.
+    let walk = unsafe { path::write(at, cell, dentry, mount) };
     exec.cwd_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::CWD_TRUNCATED;

@@ -4,21 +4,28 @@
 #![no_main]
 #![allow(unsafe_code, reason = "kernel programs read kernel memory; the verifier checks each access")]
 
+mod access;
+mod change;
 mod descriptor;
 mod emit;
 mod filter;
+mod holders;
+mod inspect;
 mod kernel;
 mod life;
-mod open;
 mod path;
 mod scratch;
+mod seen;
+mod socket;
 mod task;
+mod uring;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, tracepoint},
-    programs::{BtfTracePointContext, FEntryContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, lsm, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, LsmContext, TracePointContext},
 };
 use aya_log_ebpf::error;
+use tokenhound_common::record::Way;
 
 /// Process life, on every tier. `TP_PROTO(parent, child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -36,43 +43,155 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// The same event: what a program finds open when it starts. A program of its own, because each may be so long only.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_holder(ctx: BtfTracePointContext) -> i32 {
+    holders::exec(ctx.arg(0))
+}
+
 /// `TP_PROTO(task)`; later kernels add arguments behind it.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
     life::exit(ctx.arg(0))
 }
 
-/// Tier `fentry`: `security_file_open(file)` sees every way to open, io_uring and handles included.
-#[fentry(function = "security_file_open")]
-fn file_open(ctx: FEntryContext) -> i32 {
-    open::opened(ctx.arg(0))
+/// One hook of the security modules, as a program of its own for each of the tiers `lsm` and `fentry`. The arguments are
+/// the same. An LSM program that returns 0 leaves the decision to others.
+macro_rules! security {
+    ($($lsm:ident $fentry:ident $hook:literal $function:literal |$ctx:ident| $body:expr;)+) => {$(
+        #[lsm(hook = $hook)]
+        fn $lsm($ctx: LsmContext) -> i32 {
+            $body
+        }
+
+        #[fentry(function = $function)]
+        fn $fentry($ctx: FEntryContext) -> i32 {
+            $body
+        }
+    )+};
+}
+
+security! {
+    lsm_file_open file_open "file_open" "security_file_open" |ctx| access::opened(ctx.arg(0));
+    // Attached only while somebody holds a watched file.
+    lsm_file_read file_read "file_permission" "security_file_permission" |ctx| access::permitted(ctx.arg(0), ctx.arg(1));
+    lsm_file_map file_map "mmap_file" "security_mmap_file" |ctx| access::mapped(ctx.arg(0));
+    lsm_receive file_receive "file_receive" "security_file_receive" |ctx| access::received(ctx.arg(0));
+    lsm_link inode_link "inode_link" "security_inode_link" |ctx| change::link(ctx.arg(0), ctx.arg(2));
+    lsm_rename inode_rename "inode_rename" "security_inode_rename" |ctx| change::rename(ctx.arg(1), ctx.arg(3));
+    lsm_unlink inode_unlink "inode_unlink" "security_inode_unlink" |ctx| change::unlink(ctx.arg(1));
+    lsm_symlink inode_symlink "inode_symlink" "security_inode_symlink" |ctx| change::symlink(ctx.arg(1), ctx.arg(2));
+    lsm_mount sb_mount "sb_mount" "security_sb_mount" |ctx| change::mount(ctx.arg(0), ctx.arg(1), ctx.arg(3));
+    lsm_move_mount move_mount "move_mount" "security_move_mount" |ctx| change::move_mount(ctx.arg(0), ctx.arg(1));
+    lsm_ptrace ptrace_check "ptrace_access_check" "security_ptrace_access_check" |ctx| {
+        inspect::checked(ctx.arg(0), ctx.arg(1))
+    };
+}
+
+/// `inode_setattr`, since different kernels with the id mapping of the mount before the dentry.
+#[lsm(hook = "inode_setattr")]
+fn lsm_setattr(ctx: LsmContext) -> i32 {
+    if kernel::setattr_dentry(true) == 0 {
+        change::attributes(ctx.arg(0), ctx.arg(1))
+    } else {
+        change::attributes(ctx.arg(1), ctx.arg(2))
+    }
+}
+
+#[fentry(function = "security_inode_setattr")]
+fn inode_setattr(ctx: FEntryContext) -> i32 {
+    if kernel::setattr_dentry(false) == 0 {
+        change::attributes(ctx.arg(0), ctx.arg(1))
+    } else {
+        change::attributes(ctx.arg(1), ctx.arg(2))
+    }
+}
+
+/// Tiers `lsm` and `fentry`: `ptrace_access_vm(child, address, buffer, length, flags)`.
+#[fentry(function = "ptrace_access_vm")]
+fn ptrace_peek(ctx: FEntryContext) -> i32 {
+    inspect::peeked(ctx.arg(0), ctx.arg(4))
 }
 
 /// Tier `tracepoint`: the exits of all system calls that return a new descriptor for a name or a handle. The file is
 /// taken from the descriptor table, never from the caller's string.
 #[tracepoint]
 fn exit_open(ctx: TracePointContext) -> u32 {
-    open::returned(&ctx)
+    access::returned(&ctx, Way::OPEN)
 }
 
 #[tracepoint]
 fn exit_openat(ctx: TracePointContext) -> u32 {
-    open::returned(&ctx)
+    access::returned(&ctx, Way::OPEN)
 }
 
 #[tracepoint]
 fn exit_openat2(ctx: TracePointContext) -> u32 {
-    open::returned(&ctx)
+    access::returned(&ctx, Way::OPEN)
 }
 
 #[tracepoint]
 fn exit_creat(ctx: TracePointContext) -> u32 {
-    open::returned(&ctx)
+    access::returned(&ctx, Way::OPEN)
 }
 
 #[tracepoint]
-fn exit_open_by_handle(ctx: TracePointContext) -> u32 {
-    open::returned(&ctx)
+fn exit_handle(ctx: TracePointContext) -> u32 {
+    access::returned(&ctx, Way::OPEN)
+}
+
+/// Descriptors from others.
+#[tracepoint]
+fn exit_getfd(ctx: TracePointContext) -> u32 {
+    access::returned(&ctx, Way::RECEIVE)
+}
+
+#[tracepoint]
+fn exit_recvmsg(ctx: TracePointContext) -> u32 {
+    socket::message(&ctx)
+}
+
+#[tracepoint]
+fn exit_recvmmsg(ctx: TracePointContext) -> u32 {
+    socket::messages(&ctx)
+}
+
+/// `TP_PROTO(context, request, ...)`, differently on many kernels.
+#[btf_tracepoint(function = "io_uring_complete")]
+fn uring_complete(ctx: BtfTracePointContext) -> i32 {
+    uring::completed(&ctx)
+}
+
+/// Looking into other processes.
+#[tracepoint]
+fn enter_ptrace(ctx: TracePointContext) -> u32 {
+    inspect::ptrace(&ctx)
+}
+
+#[tracepoint]
+fn enter_vm_readv(ctx: TracePointContext) -> u32 {
+    inspect::vm_read(&ctx)
+}
+
+#[tracepoint]
+fn enter_getfd(ctx: TracePointContext) -> u32 {
+    inspect::pidfd_getfd(&ctx)
+}
+
+/// Reads, by the place of the descriptor among the arguments. Attached only while somebody holds a watched file.
+#[tracepoint]
+fn enter_read(ctx: TracePointContext) -> u32 {
+    access::reads::<0>(&ctx, Way::READ)
+}
+
+#[tracepoint]
+fn enter_sendfile(ctx: TracePointContext) -> u32 {
+    access::reads::<1>(&ctx, Way::READ)
+}
+
+#[tracepoint]
+fn enter_mmap(ctx: TracePointContext) -> u32 {
+    access::reads::<4>(&ctx, Way::MAP)
 }
 
 #[panic_handler]

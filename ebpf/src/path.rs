@@ -1,14 +1,14 @@
 //! From a dentry to a path: a bounded walk over dentries and mounts, leaf first.
 
-use core::ffi::c_void;
+use core::{
+    ffi::c_void,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use tokenhound_common::limits::{NAME_BYTES, PATH_BYTES, PATH_STEPS};
 
-use crate::{
-    kernel::{Copied, Load, Pointer, masked, offset},
-    scratch::{self, Slot},
-};
+use crate::kernel::{Copied, Load, Pointer, difference, masked, offset};
 
 /// Most bytes that a walk writes, rounded up to what [`Walk::len`] can say.
 pub const ROOM: usize = 4096;
@@ -26,7 +26,7 @@ impl Walk {
     /// Bytes written, below [`ROOM`].
     #[inline(always)]
     pub fn len(self) -> usize {
-        (self.0 & LEN_MASK) as usize
+        masked::<{ LEN_MASK as i32 }>(self.0) as usize
     }
 
     /// The root was not reached.
@@ -35,65 +35,85 @@ impl Walk {
         self.0 & TRUNCATED != 0
     }
 
-    /// The walk ended at a dentry that hangs in no tree (memfd, a handle opened with a cold cache).
+    /// The walk ended at a dentry that hangs in no tree (memfd, a handle opened with a cold cache), or at the root of
+    /// the file system when there is no mount to go on from.
     #[inline(always)]
     pub fn detached(self) -> bool {
         self.0 & DETACHED != 0
     }
 }
 
-/// Writes the components of a path into the scratch `slot` from byte `at` on, leaf first, each closed by NUL, up to the
-/// root of the mount namespace.
+/// Writes the components of a path to `buffer`, leaf first, each closed by NUL, up to the root of the mount namespace;
+/// without a mount, up to the root of the file system.
+///
+/// # Safety
+///
+/// There must be [`ROOM`] bytes at `buffer`. `cell` is a word of a map that nobody else uses meanwhile.
 #[inline(always)]
-pub fn write(slot: Slot, at: usize, dentry: Pointer, mount: Pointer) -> Walk {
-    Walk(walk_path(slot as u64, at as u64, dentry as u64, mount as u64))
+pub unsafe fn write(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Pointer) -> Walk {
+    // SAFETY: as above.
+    Walk(unsafe { walk(buffer, cell, dentry, mount) })
 }
 
-/// A global function takes plain numbers only: the verifier checks it once and not again with every state of every
-/// caller, which would multiply the loop.
-#[unsafe(no_mangle)]
+/// One copy of the loop for all callers.
 #[inline(never)]
-pub extern "C" fn walk_path(slot: u64, at: u64, dentry: u64, mount: u64) -> u64 {
-    let Some(buffer) = scratch::bytes(slot as u32) else { return TRUNCATED };
-    let at = at as usize;
-    if at > scratch::BYTES - ROOM {
-        return TRUNCATED;
-    }
-    let (mut dentry, mut mount) = (dentry as Pointer, mount as Pointer);
-    let mut len = 0;
+unsafe fn walk(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Pointer) -> u64 {
+    // What comes out of a map is a plain number to the verifier, with which it allows to compute.
+    // SAFETY: see the caller.
+    let plain = |pointer: Pointer| unsafe {
+        write_volatile(cell.cast::<Pointer>(), pointer);
+        read_volatile(cell.cast::<Pointer>())
+    };
+    let (mut dentry, mut mount) = (plain(dentry), plain(mount));
+    // SAFETY: see the caller.
+    let mut len = unsafe { forgotten(cell, 0) };
+    let mut flags = TRUNCATED;
     for _ in 0..PATH_STEPS {
-        if dentry == Copied::pointer(mount, offset!(vfsmount_root)) {
-            let inner = mount.wrapping_sub(offset!(mount_of_vfsmount) as usize);
+        if difference(dentry, Copied::pointer(mount, offset!(vfsmount_root))) == 0 {
+            let inner = mount.wrapping_sub(offset!(mount_of_vfsmount).get() as usize);
             let outer = Copied::pointer(inner, offset!(mount_parent));
             if outer == inner || outer.is_null() {
-                return len as u64;
+                flags = 0;
+                break;
             }
             dentry = Copied::pointer(inner, offset!(mount_point));
-            mount = outer.wrapping_add(offset!(mount_of_vfsmount) as usize);
+            mount = outer.wrapping_add(offset!(mount_of_vfsmount).get() as usize);
             continue;
         }
-        if len >= PATH_BYTES {
+        if len >= PATH_BYTES as u64 {
             break;
         }
         let name = Copied::pointer(dentry, offset!(dentry_name));
-        // SAFETY: at + len + one name lies inside the slot, by the two checks above.
+        // SAFETY: the length is below PATH_BYTES, and ROOM is larger than that and one name.
         let written = unsafe {
             bpf_probe_read_kernel_str(
-                buffer.add(at + len).cast::<c_void>(),
+                buffer.add(len as usize).cast::<c_void>(),
                 (NAME_BYTES + 1) as u32,
                 name.cast::<c_void>(),
             )
         };
         if written > 0 {
-            // One and the same range after every step: the verifier meets states that it knows and stops.
-            // Without it, it follows every sum of name lengths.
-            len = masked::<{ LEN_MASK as i32 }>(len as u64 + written as u64) as usize;
+            // SAFETY: see the caller.
+            len = unsafe { forgotten(cell, len + written as u64) };
         }
         let parent = Copied::pointer(dentry, offset!(dentry_parent));
-        if parent == dentry {
-            return len as u64 | DETACHED;
+        if difference(parent, dentry) == 0 {
+            flags = DETACHED;
+            break;
         }
         dentry = parent;
     }
-    len as u64 | TRUNCATED
+    len | flags
+}
+
+/// `len`, of which the verifier knows no more than that it is below [`ROOM`]: what comes out of a map it does not know.
+/// So it meets states that it knows after each step and stops; otherwise it would follow every sum of name lengths.
+#[inline(always)]
+unsafe fn forgotten(cell: *mut u64, len: u64) -> u64 {
+    // SAFETY: see the caller.
+    let len = unsafe {
+        write_volatile(cell, len);
+        read_volatile(cell)
+    };
+    masked::<{ LEN_MASK as i32 }>(len)
 }

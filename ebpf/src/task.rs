@@ -6,7 +6,7 @@ use tokenhound_common::{
     record::{FileFacts, FileId, Task},
 };
 
-use crate::kernel::{Copied, Load, Pointer, offset, present};
+use crate::kernel::{Copied, Load, Pointer, agent_tgid, offset, present, proving};
 
 /// `enum pid_type`: `PIDTYPE_SID` (include/linux/pid_types.h since 4.19).
 const PIDTYPE_SID: u32 = 3;
@@ -16,6 +16,26 @@ const PIDTYPE_SID: u32 = 3;
 pub fn key(task: Pointer) -> ProcessKey {
     let leader = Copied::pointer(task, offset!(task_leader));
     ProcessKey::new(Copied::load(leader, offset!(task_start)), Copied::load(task, offset!(task_tgid)))
+}
+
+/// `PF_KTHREAD` (include/linux/sched.h).
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// The task on whose behalf `task` acts: before Linux 5.12 the workers of io_uring are kernel threads with the memory of
+/// the process they work for.
+#[inline(always)]
+pub fn acting(task: Pointer) -> Pointer {
+    if Copied::load::<u32, _>(task, offset!(task_flags)) & PF_KTHREAD == 0 || !present(offset!(mm_owner)) {
+        return task;
+    }
+    let owner = Copied::pointer(Copied::pointer(task, offset!(task_mm)), offset!(mm_owner));
+    if owner.is_null() { task } else { owner }
+}
+
+/// Whether it is the agent, whose own doings are told only while it proves its probes.
+#[inline(always)]
+pub fn own(process: ProcessKey) -> bool {
+    process.tgid == agent_tgid() && !proving()
 }
 
 /// Fills `out` with what is known of `task`.
@@ -37,8 +57,8 @@ pub fn describe(task: Pointer, out: &mut Task) {
         out.audit_session = Copied::load(task, offset!(task_audit_session));
     }
     let signal = Copied::pointer(task, offset!(task_signal));
-    let session = Copied::pointer(signal, offset!(signal_pids) + PIDTYPE_SID * 8);
-    out.session = Copied::load(session, offset!(pid_numbers) + offset!(upid_number));
+    let session: Pointer = Copied::at(signal, offset!(signal_pids).get() + PIDTYPE_SID * 8);
+    out.session = Copied::at(session, offset!(pid_numbers).get() + offset!(upid_number).get());
     out.tty = terminal(signal);
     namespaces(task, out);
     let mm = Copied::pointer(task, offset!(task_mm));
@@ -69,8 +89,8 @@ fn namespaces(task: Pointer, out: &mut Task) {
     let pid = Copied::pointer(task, offset!(task_pid));
     let level: u32 = Copied::load(pid, offset!(pid_level));
     // `struct upid { int nr; struct pid_namespace *ns; }`: the namespace pointer closes the struct.
-    let numbers = offset!(pid_numbers) + (level & 0x1f) * (offset!(upid_namespace) + 8);
-    let namespace = Copied::pointer(pid, numbers + offset!(upid_namespace));
+    let numbers = offset!(pid_numbers).get() + (level & 0x1f) * (offset!(upid_namespace).get() + 8);
+    let namespace: Pointer = Copied::at(pid, numbers + offset!(upid_namespace).get());
     out.pid_namespace = Copied::load(namespace, offset!(pid_namespace_inum));
 }
 
@@ -92,6 +112,6 @@ pub fn file_facts(inode: Pointer, out: &mut FileFacts) {
     out.size = Copied::load(inode, offset!(inode_size));
     out.uid = Copied::load(inode, offset!(inode_uid));
     out.links = Copied::load(inode, offset!(inode_links));
-    out.mode = u32::from(Copied::load::<u16>(inode, offset!(inode_mode)));
+    out.mode = u32::from(Copied::load::<u16, _>(inode, offset!(inode_mode)));
     out.reserved = 0;
 }

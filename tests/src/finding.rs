@@ -130,6 +130,12 @@ impl Finding {
         self.text("/unmapped/tokenhound/script")
     }
 
+    /// Milliseconds from the kernel's record to the finding.
+    #[must_use]
+    pub fn latency_ms(&self) -> Option<f64> {
+        self.0.pointer("/unmapped/tokenhound/latency_ms")?.as_f64()
+    }
+
     /// Names of the reader and its ancestors, reader first.
     #[must_use]
     pub fn lineage(&self) -> Vec<&str> {

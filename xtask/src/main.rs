@@ -64,17 +64,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "tokenhound doctor")]
         command: Vec<String>,
     },
-    /// Measure what the agent costs.
-    Bench {
-        #[arg(value_enum)]
-        what: bench::What,
-        /// How often each configuration is measured.
-        #[arg(long, default_value_t = 9)]
-        rounds: u32,
-        /// Count instructions in a guest with this kernel instead of taking time here.
-        #[arg(long, value_name = "SERIES")]
-        guest: Option<String>,
-    },
+    /// Measure what the agent costs, beside other programs that watch files; without WHAT, say what there is.
+    Bench(bench::Options),
     /// Make anew what is under version control but made by a program.
     Bless {
         #[arg(value_enum)]
@@ -114,7 +105,7 @@ impl Task {
             }
             Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
-            Self::Bench { what, rounds, guest } => bench::run(&place, what, rounds, guest.as_deref())?,
+            Self::Bench(options) => bench::run(&place, &options)?,
             Self::Bless { what } => bless::run(&place, what)?,
         }
         Ok(ExitCode::SUCCESS)

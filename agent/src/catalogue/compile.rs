@@ -6,9 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use tokenhound_common::watch::{
-    Filter, LONG_NAME, NAME_WORDS, NameKey, Shape, name_bit, name_hash, name_head, name_words,
-};
+use tokenhound_common::watch::{Filter, NameKey, Place, Shape, name_hash, name_words};
 
 use super::{
     homes::EnvOverrides,
@@ -145,6 +143,9 @@ const MOUNTED_DIRECTORIES: &[&str] = &[
     "workspaces",
 ];
 
+/// Names that the kernel looks at closer for what they are on procfs.
+const PROCFS_NAMES: [&str; 2] = ["environ", "mem"];
+
 /// File names that are everywhere.
 const GENERIC_FILES: &[&str] = &[
     "config",
@@ -214,16 +215,30 @@ impl Key {
         }
     }
 
-    /// The directory name whose bit lets a file through to this key. The kernel looks at the bits of both directories
-    /// above a file, so the rarer name of two is enough.
-    fn directory(&self) -> Option<&str> {
-        match (&self.parent, &self.grandparent) {
-            (Some(parent), Some(grandparent)) if generic_directory(parent) && !generic_directory(grandparent) => {
-                Some(grandparent)
-            }
-            (Some(parent), _) => Some(parent),
-            (None, grandparent) => grandparent.as_deref(),
-        }
+    /// The places in which the filter must know its names.
+    fn places(&self) -> [Option<(&str, Place)>; 3] {
+        let (name, parent, grandparent) = (self.name.as_deref(), self.parent.as_deref(), self.grandparent.as_deref());
+        let of_name = if parent.is_some() {
+            Place::NAME_OF_PARENT
+        } else if grandparent.is_some() {
+            Place::NAME_OF_GRANDPARENT
+        } else {
+            Place::NAME
+        };
+        let of_parent = if name.is_some() {
+            Place::PARENT_OF_NAME
+        } else if grandparent.is_some() {
+            Place::PARENT_OF_GRANDPARENT
+        } else {
+            Place::PARENT
+        };
+        let alone = name.is_none() && parent.is_none();
+        let of_grandparent = if alone { Place::GRANDPARENT } else { Place::GRANDPARENT_OF_OTHER };
+        [
+            name.map(|name| (name, of_name)),
+            parent.map(|name| (name, of_parent)),
+            grandparent.map(|name| (name, of_grandparent)),
+        ]
     }
 
     fn matches(&self, name: &str, parent: &str, grandparent: &str) -> bool {
@@ -344,31 +359,17 @@ impl WatchPlan {
         self.keys.iter().any(|key| key.matches(name, parent, grandparent))
     }
 
-    /// The filter's words for names and directories; files are the caller's to add.
+    /// The filter's part for names; files are the caller's to add.
     #[must_use]
     pub fn filter(&self) -> Box<Filter> {
         let mut filter = Box::new(Filter::EMPTY);
-        for key in &self.keys {
-            if let Some(name) = &key.name {
-                let filter = &mut *filter;
-                set(name, &mut filter.names, &mut filter.long_names);
-            } else if let Some(name) = key.directory() {
-                let filter = &mut *filter;
-                set(name, &mut filter.directories, &mut filter.long_directories);
-            }
+        for name in PROCFS_NAMES {
+            filter.add_name(name.as_bytes(), Place::NAME);
+        }
+        for (name, place) in self.keys.iter().flat_map(Key::places).flatten() {
+            filter.add_name(name.as_bytes(), place);
         }
         filter
-    }
-}
-
-/// Sets the bit of a name: by length alone where the kernel cannot see the name's first bytes.
-fn set(name: &str, words: &mut [u64; NAME_WORDS], long: &mut u64) {
-    let len = name.len() as u32;
-    if len >= LONG_NAME {
-        *long |= 1 << (len & 63);
-    } else {
-        let bit = name_bit(len, name_head(name.as_bytes()));
-        words[(bit / 64) as usize] |= 1 << (bit % 64);
     }
 }
 

@@ -40,6 +40,10 @@ impl Homes {
 
     /// Adds a home. Relative paths and paths with `..` are refused; returns whether it is new.
     pub fn insert(&mut self, home: &Path) -> bool {
+        // Asked for every program that starts: nothing is copied where nothing is new.
+        if self.homes.contains(home) {
+            return false;
+        }
         let clean: PathBuf = home.components().collect();
         if !clean.is_absolute() || clean.components().any(|part| part == Component::ParentDir) {
             return false;

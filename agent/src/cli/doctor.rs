@@ -9,20 +9,26 @@ use super::{
 use crate::{
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
-    probe::{plan, selftest::Proof},
+    probe::{coverage, load::Sensor, plan, selftest::Proof},
     telemetry::metrics::Metrics,
 };
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
+    /// Print how many instructions the verifier processed for each program of the tier, and nothing else.
+    #[arg(long, hide = true)]
+    verifier: bool,
     #[command(flatten)]
     sensor: SensorOptions,
 }
 
 /// Prints what it finds; the exit code is 0 only when every probe of the chosen tier is live.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
-    let facts = facts::gather();
+    if options.verifier {
+        return verifier(&options.sensor);
+    }
+    let facts = facts::gather(plan::call_events());
     let mut text = describe(&facts);
     let inputs = match Inputs::read(&options.sensor) {
         Ok(inputs) => {
@@ -55,11 +61,23 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     }
 }
 
+/// One line for each loaded program: tier, program, what was counted, how many.
+fn verifier(options: &SensorOptions) -> Result<Exit, CliError> {
+    let sensor = Sensor::start(options.tier.map(Into::into)).map_err(CliError::unsupported)?;
+    let tier = sensor.plan.tier.name();
+    let mut text = String::new();
+    for count in sensor.verifier_counts().map_err(CliError::failure)? {
+        let _ = writeln!(text, "{tier} {} {} {}", count.program, count.measure.name(), count.instructions);
+    }
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
 fn describe(facts: &Facts) -> String {
     let mut text = format!("kernel {}\n", facts.release);
     line(&mut text, "type information (BTF)", &facts.btf);
     line(&mut text, "rights", &facts.rights);
-    match &facts.lsm {
+    match &facts.security_modules {
         Some(list) => {
             let _ = writeln!(text, "  ok    active security modules: {}", list.join(", "));
         }
@@ -67,8 +85,9 @@ fn describe(facts: &Facts) -> String {
             let _ = writeln!(text, "  --    active security modules: unknown, securityfs is not mounted");
         }
     }
-    for (call, answer) in &facts.exits {
-        line(&mut text, &format!("exit event of {call}"), answer);
+    let absent = facts.events.iter().filter(|(_, answer)| !answer.yes());
+    for (event, answer) in absent {
+        line(&mut text, event, answer);
     }
     text
 }
@@ -87,8 +106,15 @@ fn describe_probes(text: &mut String, plan: &plan::Plan, proofs: &[Proof]) {
     }
     for proof in proofs {
         let _ = match &proof.failure {
-            None => writeln!(text, "  live  {}", proof.hook.program()),
-            Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.program()),
+            None => writeln!(text, "  live  {}", proof.hook.label()),
+            Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.label()),
         };
+    }
+    let _ = writeln!(text, "not seen on this tier, or only at times:");
+    for (what, why) in coverage::gaps(plan.tier) {
+        let _ = writeln!(text, "  --    {what}: {why}");
+    }
+    for gap in &plan.gaps {
+        let _ = writeln!(text, "  --    not here: {}: {}", gap.hook.label(), gap.reason);
     }
 }

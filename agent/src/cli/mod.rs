@@ -16,7 +16,7 @@ use std::{fmt::Display, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::detect::access::Tier;
+use crate::{detect::access::Tier, probe::canary};
 
 /// Runtime token-misuse monitor: who touched our tokens, was that the program the token was issued to, and where did
 /// the token go next?
@@ -45,6 +45,9 @@ enum Subcommands {
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
     Demo(demo::Options),
+    /// Waits for the end of its input: what the self-test looks into.
+    #[command(hide = true, name = canary::child::SUBCOMMAND)]
+    Canary,
     /// Plays a part in the demo.
     #[command(hide = true)]
     DemoActor(demo::ActorOptions),
@@ -70,6 +73,8 @@ pub struct SensorOptions {
 /// A tier on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TierName {
+    /// Hooks of the security modules.
+    Lsm,
     /// Function entry.
     Fentry,
     /// System call tracepoints.
@@ -79,6 +84,7 @@ pub enum TierName {
 impl From<TierName> for Tier {
     fn from(name: TierName) -> Self {
         match name {
+            TierName::Lsm => Self::Lsm,
             TierName::Fentry => Self::Fentry,
             TierName::Tracepoint => Self::Tracepoint,
         }
@@ -150,6 +156,9 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Policy(command) => policy::execute(&command),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
+        Subcommands::Canary => canary::child::wait_for_end()
+            .map(|()| Exit::Success)
+            .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
         Subcommands::DemoActor(options) => demo::act(&options),
     };
     match outcome {

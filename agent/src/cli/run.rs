@@ -86,8 +86,8 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
         .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
     for proof in &session.proofs {
         match &proof.failure {
-            None => readiness.live(proof.hook.program()),
-            Some(failure) => readiness.not_live(proof.hook.program(), failure),
+            None => readiness.live(proof.hook.label()),
+            Some(failure) => readiness.not_live(proof.hook.label(), failure),
         }
     }
     tracing::info!(tier = session.plan.tier.name(), listen = %address, "watching");

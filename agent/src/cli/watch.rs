@@ -77,7 +77,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     let homes = identity.iter().map(|identity| identity.home.clone()).collect();
     let session = Session::start(&options.sensor, inputs, Scope::Descendants, homes, Metrics::new().0, sender)?;
     for proof in session.proofs.iter().filter(|proof| proof.failure.is_some()) {
-        eprintln!("tokenhound: probe {} is not live: {}", proof.hook.program(), proof.failure.as_deref().unwrap_or(""));
+        eprintln!("tokenhound: probe {} is not live: {}", proof.hook.label(), proof.failure.as_deref().unwrap_or(""));
     }
     let collector = std::thread::Builder::new()
         .name("findings".into())

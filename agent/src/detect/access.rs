@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::SystemTime};
 use tokenhound_common::record::FileFacts;
 
 use crate::{
-    ingest::observation::{KernelTime, OpenMode},
+    ingest::observation::{Inspection, KernelTime, OpenMode, Way},
     lineage::model::{Chain, Process},
 };
 
@@ -24,11 +24,13 @@ pub enum Target {
         file: FileFacts,
         /// How it was opened.
         mode: OpenMode,
+        /// How the reader came to it.
+        way: Way,
+        /// The path as the reader sees it, where it has another root.
+        path_in_root: Option<PathBuf>,
     },
-    /// The environment of another process.
-    ProcEnviron(Option<Box<Process>>),
-    /// The memory of another process.
-    ProcMem(Option<Box<Process>>),
+    /// Another process; `None` where it could not be resolved.
+    Process(Inspection, Option<Box<Process>>),
 }
 
 /// One access.

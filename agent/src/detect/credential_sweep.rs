@@ -189,7 +189,7 @@ fn touch(access: &Access, read: &Unexpected<'_>) -> Option<Touch> {
 }
 
 fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touch>]) -> Option<Finding> {
-    let Target::Store { path, known_as, .. } = &access.target else { return None };
+    let target = model::Target::of(&access.target)?;
     let reader = access.chain.processes.first()?;
     // Of each store the path that was read, not those it could have.
     let read = |touch: &Arc<Touch>| StoreFacts { paths: vec![touch.path.clone()], ..touch.store.clone() };
@@ -231,7 +231,7 @@ fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touc
         time: access.time,
         wall: access.wall,
         headline: format!("{who} read {} kinds of token within {seconds:.1} s: {names}", touches.len()),
-        target: model::Target::File { path: path.clone(), known_as: known_as.clone() },
+        target,
         chain: Some(access.chain.clone()),
         user_name: access.user_name.clone(),
         evidence,

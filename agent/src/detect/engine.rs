@@ -69,7 +69,7 @@ impl Engine {
                 }
                 self.read(access, judgements)
             }
-            Target::ProcEnviron(_) | Target::ProcMem(_) => Outcome {
+            Target::Process(..) => Outcome {
                 findings: self.inspection.access(&self.salt, access).into_iter().collect(),
                 verdicts: Vec::new(),
             },

@@ -1,4 +1,5 @@
-//! `process-inspection`, the part that files show: a process opened `environ` or `mem` of another one.
+//! `process-inspection`: a process looked into another one, by procfs, ptrace, `process_vm_readv`, `pidfd_getfd` or a
+//! core dump.
 //!
 //! Findings about one program started again and again by one parent (`for p in /proc/*/environ; do cat $p`) are one
 //! finding, as are many targets of one process: the first at once, the others are counted.
@@ -19,7 +20,7 @@ use crate::{
         model::{self, Evidence, Finding, Remediation, Salt},
         severity::Severity,
     },
-    ingest::observation::KernelTime,
+    ingest::observation::{Inspection, KernelTime},
     lineage::model::Process,
 };
 
@@ -28,29 +29,6 @@ const LIMIT: usize = 4096;
 
 /// Targets named in a finding; the others are counted.
 const NAMED: usize = 5;
-
-/// What was opened of the other process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Object {
-    Environ,
-    Mem,
-}
-
-impl Object {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Environ => "environ",
-            Self::Mem => "mem",
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Environ => "the environment",
-            Self::Mem => "the memory",
-        }
-    }
-}
 
 /// When a known program may look into another process.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +47,14 @@ struct Known {
     programs: &'static [&'static str],
     /// For interpreters, the script it must run, likewise. Empty for programs of their own.
     scripts: &'static [&'static str],
-    object: Object,
+    how: Inspection,
     when: When,
 }
 
 /// The known programs. A basename is never enough; each has its reason.
 const KNOWN: &[Known] = &[
     // procps reads every environ on each call, also when nobody asks for it.
-    Known { programs: &["/usr/bin/ps", "/bin/ps"], scripts: &[], object: Object::Environ, when: When::PsListing },
+    Known { programs: &["/usr/bin/ps", "/bin/ps"], scripts: &[], how: Inspection::Environ, when: When::PsListing },
     // To find out whether it runs in a container, systemd's library looks for a variable of pid 1.
     Known {
         programs: &[
@@ -96,23 +74,23 @@ const KNOWN: &[Known] = &[
             "/lib/systemd/systemd-timedated",
         ],
         scripts: &[],
-        object: Object::Environ,
+        how: Inspection::Environ,
         when: When::Init,
     },
     // Stores the environment of a crashed process with its core.
     Known {
         programs: &["/usr/lib/systemd/systemd-coredump", "/lib/systemd/systemd-coredump"],
         scripts: &[],
-        object: Object::Environ,
+        how: Inspection::Environ,
         when: When::Always,
     },
     // Ubuntu's crash handler, likewise.
-    Known { programs: PYTHON, scripts: &["/usr/share/apport/apport"], object: Object::Environ, when: When::Always },
+    Known { programs: PYTHON, scripts: &["/usr/share/apport/apport"], how: Inspection::Environ, when: When::Always },
     // Reads the environment of interpreters to learn which of them use replaced libraries.
     Known {
         programs: &["/usr/bin/perl"],
         scripts: &["/usr/sbin/needrestart"],
-        object: Object::Environ,
+        how: Inspection::Environ,
         when: When::Always,
     },
 ];
@@ -152,7 +130,7 @@ struct Seen {
 /// State of the detector.
 #[derive(Debug)]
 pub struct ProcessInspection {
-    seen: Recent<(ProcessKey, Identity, Object, Severity), Seen>,
+    seen: Recent<(ProcessKey, Identity, Inspection, Severity), Seen>,
 }
 
 impl Default for ProcessInspection {
@@ -164,20 +142,17 @@ impl Default for ProcessInspection {
 impl ProcessInspection {
     /// The finding for an open of another process's `environ` or `mem`, unless it is tolerated or counted.
     pub(crate) fn access(&mut self, salt: &Salt, access: &Access) -> Option<Finding> {
-        let (object, target) = match &access.target {
-            Target::ProcEnviron(target) => (Object::Environ, target.as_deref()),
-            Target::ProcMem(target) => (Object::Mem, target.as_deref()),
-            Target::Store { .. } => return None,
-        };
+        let Target::Process(how, target) = &access.target else { return None };
+        let (how, target) = (*how, target.as_deref());
         let reader = access.chain.processes.first()?;
-        if target.is_some_and(|target| target.key == reader.key) || tolerated(reader, object, target) {
+        if target.is_some_and(|target| target.key == reader.key) || tolerated(reader, how, target) {
             return None;
         }
         self.seen.expire(access.time, WINDOW_NS);
         let parent = reader.parent.unwrap_or(reader.key);
-        let (severity, reasons) = assess(access, object, target, reader);
+        let (severity, reasons) = assess(access, how, target, reader);
         // Severity is part of the key: a harmless first target must not hide a dangerous second.
-        let key = (parent, Identity::of(reader), object, severity);
+        let key = (parent, Identity::of(reader), how, severity);
         let seen = self.seen.touch(&key, access.time, Seen::default);
         if seen.reported.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
             seen.more += 1;
@@ -187,7 +162,7 @@ impl ProcessInspection {
             return None;
         }
         let before = std::mem::replace(seen, Seen { reported: Some(access.time), ..Seen::default() });
-        finding(salt, access, (object, target), &before, (severity, reasons))
+        finding(salt, access, (how, target), &before, (severity, reasons))
     }
 
     /// Entries pushed out because the table was full.
@@ -197,10 +172,10 @@ impl ProcessInspection {
 }
 
 /// Is this what the program is for?
-fn tolerated(reader: &Process, object: Object, target: Option<&Process>) -> bool {
+fn tolerated(reader: &Process, how: Inspection, target: Option<&Process>) -> bool {
     let own_child = target.is_some_and(|target| target.parent == Some(reader.key));
     // The environment of a child came from its parent. Memory did not: a child may have read a store since.
-    if own_child && (object == Object::Environ || words::is_program(reader, DEBUGGERS)) {
+    if own_child && (how == Inspection::Environ || words::is_program(reader, DEBUGGERS)) {
         return true;
     }
     KNOWN.iter().any(|known| {
@@ -209,7 +184,7 @@ fn tolerated(reader: &Process, object: Object, target: Option<&Process>) -> bool
         } else {
             words::is_script(reader, known.programs, known.scripts)
         };
-        itself && known.object == object && allowed(known.when, reader, target)
+        itself && known.how == how && allowed(known.when, reader, target)
     })
 }
 
@@ -227,6 +202,34 @@ fn allowed(when: When, reader: &Process, target: Option<&Process>) -> bool {
     }
 }
 
+/// What happened, before the name of the other process.
+const fn words_of(how: Inspection) -> &'static str {
+    match how {
+        Inspection::Environ => "read the environment of",
+        Inspection::Mem => "opened the memory of",
+        Inspection::PtraceAttach => "attached (ptrace) to",
+        Inspection::PtracePeek => "read memory (ptrace) of",
+        Inspection::ProcessVmReadv => "read memory (process_vm_readv) of",
+        Inspection::PidfdGetfd => "took a descriptor (pidfd_getfd) from",
+        Inspection::CoreDump => "read the core dump of",
+    }
+}
+
+/// Why it matters.
+const fn why(how: Inspection) -> &'static str {
+    match how {
+        Inspection::Environ => "an environment often holds tokens that were handed over in variables",
+        Inspection::Mem | Inspection::PtracePeek | Inspection::ProcessVmReadv => {
+            "memory holds every token that the process uses, also those it keeps nowhere else"
+        }
+        Inspection::PtraceAttach => {
+            "a tracer can read and change all memory of the process, and with it every token it uses"
+        }
+        Inspection::PidfdGetfd => "a descriptor that is taken needs no permission on the file or socket behind it",
+        Inspection::CoreDump => "the process had read a store: its memory, written to a file, holds the token",
+    }
+}
+
 /// A debugger that a person typed: its parent is the session leader, and there is a terminal. (An install script
 /// inherits the terminal too, but not the place right below the login shell.)
 fn typed_debugger(access: &Access) -> bool {
@@ -241,12 +244,9 @@ fn name(target: Option<&Process>) -> String {
     target.map_or_else(|| "a process that could not be resolved".to_owned(), words::short)
 }
 
-fn assess(access: &Access, object: Object, target: Option<&Process>, reader: &Process) -> (Severity, Vec<String>) {
+fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &Process) -> (Severity, Vec<String>) {
     let foreign = target.is_some_and(|target| target.uid != reader.uid);
-    let mut reasons = vec![match object {
-        Object::Environ => "an environment often holds tokens that were handed over in variables".to_owned(),
-        Object::Mem => "memory holds every token that the process uses, also those it keeps nowhere else".to_owned(),
-    }];
+    let mut reasons = vec![why(how).to_owned()];
     match (target, foreign) {
         (None, _) => reasons.push("whose process it is could not be resolved".to_owned()),
         (Some(target), true) => {
@@ -263,14 +263,14 @@ fn assess(access: &Access, object: Object, target: Option<&Process>, reader: &Pr
     } else {
         reasons.push("the reader is not a program that looks into processes as part of what it is for".to_owned());
     }
-    let severity = if object == Object::Mem && foreign { Severity::Critical } else { Severity::High };
+    let severity = if how != Inspection::Environ && foreign { Severity::Critical } else { Severity::High };
     (severity, reasons)
 }
 
 fn finding(
     salt: &Salt,
     access: &Access,
-    (object, target): (Object, Option<&Process>),
+    (how, target): (Inspection, Option<&Process>),
     before: &Seen,
     (severity, reasons): (Severity, Vec<String>),
 ) -> Option<Finding> {
@@ -292,15 +292,15 @@ fn finding(
     evidence.extend(words::reader_evidence(&access.chain, access.user_name.as_deref()));
     let about = target.map_or_else(|| "unresolved".to_owned(), |target| format!("{:?}", target.key));
     Some(Finding {
-        uid: salt.uid(DetectorId::ProcessInspection, access.time, reader.key, &format!("{} {about}", object.name())),
+        uid: salt.uid(DetectorId::ProcessInspection, access.time, reader.key, &format!("{} {about}", how.name())),
         detector: DetectorId::ProcessInspection,
         severity,
         reasons,
         time: access.time,
         wall: access.wall,
-        headline: format!("{} read {} of {}", words::reader(reader), object.words(), name(target)),
+        headline: format!("{} {} {}", words::reader(reader), words_of(how), name(target)),
         stores: Vec::new(),
-        target: model::Target::Process { object: object.name(), process: target.cloned().map(Box::new) },
+        target: model::Target::Process { how, process: target.cloned().map(Box::new) },
         chain: Some(access.chain.clone()),
         user_name: access.user_name.clone(),
         evidence,

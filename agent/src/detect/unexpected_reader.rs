@@ -16,7 +16,7 @@ use crate::{
         severity::Severity,
         visible,
     },
-    ingest::observation::KernelTime,
+    ingest::observation::{KernelTime, Way},
 };
 
 /// Most (process, store, reader) triples remembered.
@@ -67,7 +67,7 @@ impl UnexpectedReader {
 fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -> Option<Finding> {
     let reader = access.chain.processes.first()?;
     let store = read.stores.first()?;
-    let Target::Store { path, known_as, .. } = &access.target else { return None };
+    let Target::Store { path, way, .. } = &access.target else { return None };
     let stores: Vec<StoreFacts> = read.stores.iter().map(|store| (*store).clone()).collect();
     let shown = visible::path(path);
     Some(Finding {
@@ -77,8 +77,8 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
         reasons: reasons(store, read),
         time: access.time,
         wall: access.wall,
-        headline: format!("{} read {shown} ({})", words::reader(reader), visible::text(&store.title)),
-        target: model::Target::File { path: path.clone(), known_as: known_as.clone() },
+        headline: format!("{} {} {shown} ({})", words::reader(reader), verb(*way), visible::text(&store.title)),
+        target: model::Target::of(&access.target)?,
         chain: Some(access.chain.clone()),
         user_name: access.user_name.clone(),
         evidence: evidence(access, repeated),
@@ -89,6 +89,26 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
         stores,
         fingerprint: None,
     })
+}
+
+/// What the reader did, before the path.
+const fn verb(way: Way) -> &'static str {
+    match way {
+        Way::Open | Way::Read => "read",
+        Way::Exec => "was started with an open descriptor of",
+        Way::Receive => "received a descriptor of",
+        Way::Map => "mapped",
+    }
+}
+
+/// How the reader came to the content, where it did not open the file itself.
+const fn detour(way: Way) -> Option<&'static str> {
+    match way {
+        Way::Open => None,
+        Way::Exec => Some("the process opened it, or was given it open, before it started this program"),
+        Way::Receive => Some("another process passed it on: over a socket, or taken with pidfd_getfd"),
+        Way::Read | Way::Map => Some("another process opened it, or it was open before the agent started"),
+    }
 }
 
 /// Until actors are known only the store decides.
@@ -119,7 +139,7 @@ fn reasons(store: &StoreFacts, read: &Unexpected<'_>) -> Vec<String> {
 
 fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {
     let mut evidence = words::reader_evidence(&access.chain, access.user_name.as_deref());
-    if let Target::Store { path, known_as, file, mode, .. } = &access.target {
+    if let Target::Store { path, known_as, file, mode, way, path_in_root, .. } = &access.target {
         let how = if mode.write { "for reading and writing" } else { "for reading" };
         evidence.push(Evidence::new(
             "store.file",
@@ -127,6 +147,15 @@ fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {
         ));
         if let Some(known) = known_as {
             evidence.push(Evidence::new("store.known_as", format!("the same file is {}", visible::path(known))));
+        }
+        if let Some(detour) = detour(*way) {
+            evidence.push(Evidence::new("store.way", detour));
+        }
+        if let Some(path) = path_in_root {
+            evidence.push(Evidence::new(
+                "store.path_in_root",
+                format!("the reader has another root and sees it as {}", visible::path(path)),
+            ));
         }
         if file.links > 1 {
             evidence.push(Evidence::new("store.links", format!("the file has {} names (hard links)", file.links)));

@@ -10,11 +10,12 @@ use super::{
     standards::{self, Technique},
 };
 use crate::{
+    detect::access,
     detect::{
         access::Tier,
         judge::{StoreFacts, Verdict},
     },
-    ingest::observation::KernelTime,
+    ingest::observation::{Inspection, KernelTime, Way},
     lineage::model::{Chain, Process},
 };
 
@@ -66,16 +67,30 @@ pub enum Target {
         path: std::path::PathBuf,
         /// The name the store is known by, where that is another.
         known_as: Option<std::path::PathBuf>,
+        /// How the reader came to the content.
+        way: Way,
+        /// The path as the reader sees it, where it has another root.
+        path_in_root: Option<std::path::PathBuf>,
     },
-    /// Another process, in procfs.
+    /// Another process.
     Process {
-        /// `environ` or `mem`.
-        object: &'static str,
+        /// How it was looked into.
+        how: Inspection,
         /// Which; `None` when it could not be resolved.
         process: Option<Box<Process>>,
     },
     /// The sensor itself.
     Sensor,
+}
+
+impl Target {
+    /// The file of an access; `None` where it is no file.
+    #[must_use]
+    pub fn of(target: &access::Target) -> Option<Self> {
+        let access::Target::Store { path, known_as, way, path_in_root, .. } = target else { return None };
+        let (path, known_as) = (path.clone(), known_as.clone());
+        Some(Self::File { path, known_as, way: *way, path_in_root: path_in_root.clone() })
+    }
 }
 
 /// One fact.

@@ -261,14 +261,14 @@ fn remediation(finding: &Finding) -> Value {
 fn evidences(finding: &Finding) -> Value {
     let mut evidences = Vec::new();
     match &finding.target {
-        Target::File { path, known_as } => {
+        Target::File { path, known_as, .. } => {
             evidences.push(json!({"name": "store.path", "file": file(path)}));
             if let Some(known) = known_as {
                 evidences.push(json!({"name": "store.known_path", "file": file(known)}));
             }
         }
-        Target::Process { process: Some(target), object } => {
-            evidences.push(json!({"name": format!("target.{object}"), "process": process(target, None)}));
+        Target::Process { process: Some(target), how } => {
+            evidences.push(json!({"name": format!("target.{}", how.name()), "process": process(target, None)}));
         }
         Target::Process { process: None, .. } | Target::Sensor => {}
     }
@@ -358,6 +358,16 @@ fn unmapped(finding: &Finding) -> Value {
     put_some(&mut map, "latency_ms", finding.latency.map(|latency| latency.as_secs_f64() * 1000.0));
     put_some(&mut map, "fingerprint", finding.fingerprint.clone());
     put(&mut map, "kernel_time_ns", json!(finding.time.0));
+    match &finding.target {
+        Target::File { way, path_in_root, .. } => {
+            let mut access = Map::new();
+            put(&mut access, "way", json!(way.name()));
+            put_some(&mut access, "path_in_root", path_in_root.as_deref().map(visible::lossless));
+            put(&mut map, "access", Value::Object(access));
+        }
+        Target::Process { how, .. } => put(&mut map, "object", json!(how.name())),
+        Target::Sensor => {}
+    }
     if let Some(chain) = &finding.chain {
         put(&mut map, "lineage_incomplete", json!(chain.incomplete));
     }

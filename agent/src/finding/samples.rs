@@ -13,7 +13,7 @@ use crate::{
         judge::StoreFacts,
         sensor_degraded::Degradation,
     },
-    ingest::observation::KernelTime,
+    ingest::observation::{Inspection, KernelTime},
     lineage::model::{Container, Process, Writable},
 };
 
@@ -84,13 +84,16 @@ pub(crate) fn credential_sweep() -> Finding {
 pub(crate) fn process_inspection() -> Finding {
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
     let target = Process { uid: 0, ..process(900, 1, "/usr/bin/node") };
-    engine().access(&access_at(0.0, chain, Target::ProcEnviron(Some(Box::new(target)))), &[]).findings.remove(0)
+    engine()
+        .access(&access_at(0.0, chain, Target::Process(Inspection::Environ, Some(Box::new(target)))), &[])
+        .findings
+        .remove(0)
 }
 
 /// Memory of a process that could not be resolved.
 pub(crate) fn unresolved() -> Finding {
     let chain = under_shell(process(4242, 812, "/usr/bin/dd"));
-    engine().access(&access_at(0.0, chain, Target::ProcMem(None)), &[]).findings.remove(0)
+    engine().access(&access_at(0.0, chain, Target::Process(Inspection::Mem, None)), &[]).findings.remove(0)
 }
 
 /// Lost records.

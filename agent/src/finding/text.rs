@@ -226,10 +226,10 @@ pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
 pub fn target(target: &Target) -> String {
     match target {
         Target::File { path, .. } => visible::path(path),
-        Target::Process { object, process: Some(process) } => {
-            format!("/proc/{}/{object} ({})", process.key.tgid, visible::text(process.name()))
+        Target::Process { how, process: Some(process) } => {
+            format!("{} of {} ({})", how.name(), process.key.tgid, visible::text(process.name()))
         }
-        Target::Process { object, process: None } => format!("/proc/?/{object}"),
+        Target::Process { how, process: None } => format!("{} of ?", how.name()),
         Target::Sensor => "the sensor".to_owned(),
     }
 }

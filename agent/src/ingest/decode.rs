@@ -14,7 +14,10 @@ use tokenhound_common::{
 use zerocopy::FromBytes;
 
 use crate::ingest::{
-    observation::{Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task},
+    observation::{
+        Change, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open, OpenMode,
+        Place, Task, Way, What,
+    },
     redact,
 };
 
@@ -33,8 +36,14 @@ pub enum DecodeError {
     #[error("unknown kind of record {0}")]
     Kind(u16),
     /// An object this agent does not know.
-    #[error("unknown object {0} in an open record")]
+    #[error("unknown object {0} in an access record")]
     Object(u16),
+    /// A way this agent does not know.
+    #[error("unknown way {0} in an access record")]
+    Way(u16),
+    /// A change this agent does not know.
+    #[error("unknown change {0} in a change record")]
+    What(u16),
 }
 
 /// A decoded record with its head.
@@ -80,7 +89,8 @@ impl Decoder {
                 let (exit, _) = head::<record::Exit>(bytes, header.kind)?;
                 Observation::Exit(Exit { time: KernelTime(header.time_ns), process: exit.process })
             }
-            Kind::OPEN => Observation::Open(Box::new(open(bytes)?)),
+            Kind::ACCESS => Observation::Open(Box::new(open(bytes)?)),
+            Kind::CHANGE => Observation::Change(Box::new(change(bytes)?)),
             Kind(other) => return Err(DecodeError::Kind(other)),
         };
         Ok(Decoded { header, observation })
@@ -125,27 +135,93 @@ impl Decoder {
 }
 
 fn open(bytes: &[u8]) -> Result<Open, DecodeError> {
-    let (open, rest) = head::<record::Open>(bytes, Kind::OPEN.0)?;
-    let mut rest = Sections { rest, kind: Kind::OPEN.0, len: bytes.len() };
-    let object = match record::Object(open.object) {
-        record::Object::FILE => Object::File,
-        record::Object::PROC_ENVIRON => Object::ProcEnviron(open.target),
-        record::Object::PROC_MEM => Object::ProcMem(open.target),
-        record::Object(other) => return Err(DecodeError::Object(other)),
-    };
+    let (open, rest) = head::<record::Access>(bytes, Kind::ACCESS.0)?;
+    let mut rest = Sections { rest, kind: Kind::ACCESS.0, len: bytes.len() };
+    let flag = |flag: u16| open.header.flags & flag != 0;
+    let path = rest.take(open.path_len)?;
+    let root = rest.take(open.root_len)?;
+    // Components come leaf first: what lies below the root ends with it.
+    let in_root = if root.is_empty() { None } else { path.strip_suffix(root) };
     Ok(Open {
         time: KernelTime(open.header.time_ns),
         task: task(&open.task),
-        object,
+        object: object(&open)?,
         file: open.file,
-        path: kernel_path(rest.take(open.path_len)?, open.header.flags & record::Open::PATH_TRUNCATED != 0),
-        unlinked: open.header.flags & record::Open::UNLINKED != 0,
+        path: kernel_path(path, flag(record::Access::PATH_TRUNCATED)),
+        path_in_root: in_root.map(|in_root| kernel_path(in_root, false).path),
+        way: match record::Way(open.way) {
+            record::Way::OPEN => Way::Open,
+            record::Way::EXEC => Way::Exec,
+            record::Way::RECEIVE => Way::Receive,
+            record::Way::READ => Way::Read,
+            record::Way::MAP => Way::Map,
+            record::Way(other) => return Err(DecodeError::Way(other)),
+        },
+        unlinked: flag(record::Access::UNLINKED),
         mode: OpenMode {
             read: open.open_mode & FMODE_READ != 0,
             write: open.open_mode & FMODE_WRITE != 0,
             truncate: open.open_flags & libc::O_TRUNC as u32 != 0,
         },
-        canary: open.matched & record::Open::MATCH_CANARY != 0,
+        canary: open.matched & record::Access::MATCH_CANARY != 0,
+    })
+}
+
+fn object(open: &record::Access) -> Result<Object, DecodeError> {
+    let inspection = match record::Object(open.object) {
+        record::Object::FILE => return Ok(Object::File),
+        record::Object::PROC_ENVIRON => Inspection::Environ,
+        record::Object::PROC_MEM => Inspection::Mem,
+        record::Object::PTRACE_ATTACH => Inspection::PtraceAttach,
+        record::Object::PTRACE_PEEK => Inspection::PtracePeek,
+        record::Object::VM_READ => Inspection::ProcessVmReadv,
+        record::Object::PIDFD_GETFD => Inspection::PidfdGetfd,
+        record::Object(other) => return Err(DecodeError::Object(other)),
+    };
+    let pid_only = open.header.flags & record::Access::TARGET_PID != 0;
+    let inspected = if pid_only { Inspected::Pid(open.target.tgid) } else { Inspected::Key(open.target) };
+    Ok(Object::Process(inspection, inspected))
+}
+
+fn change(bytes: &[u8]) -> Result<Change, DecodeError> {
+    let (change, rest) = head::<record::Change>(bytes, Kind::CHANGE.0)?;
+    let mut rest = Sections { rest, kind: Kind::CHANGE.0, len: bytes.len() };
+    let flag = |flag: u16| change.header.flags & flag != 0;
+    let place = |bytes: &[u8], truncated: u16, in_file_system: u16| {
+        let path = kernel_path(bytes, flag(truncated));
+        if flag(in_file_system) { Place::InFileSystem(path) } else { Place::Path(path) }
+    };
+    let path = rest.take(change.path_len)?;
+    let other = rest.take(change.other_len)?;
+    let text = || PathBuf::from(OsString::from_vec(until_nul(other).to_vec()));
+    let other = || {
+        if flag(record::Change::OTHER_IS_TEXT) {
+            Place::Text(text())
+        } else {
+            place(other, record::Change::OTHER_TRUNCATED, record::Change::OTHER_IN_FILE_SYSTEM)
+        }
+    };
+    let set = |id: u32| (id != u32::MAX).then_some(id);
+    Ok(Change {
+        time: KernelTime(change.header.time_ns),
+        task: task(&change.task),
+        file: change.file,
+        place: place(path, record::Change::PATH_TRUNCATED, record::Change::PATH_IN_FILE_SYSTEM),
+        what: match record::What(change.what) {
+            record::What::LINK => What::Link(other()),
+            record::What::RENAME => What::Rename(other()),
+            record::What::REPLACE => What::Replace(other()),
+            record::What::SYMLINK => What::Symlink(text()),
+            record::What::UNLINK => What::Unlink,
+            record::What::MODE => What::Mode(change.detail as u32),
+            record::What::OWNER => {
+                What::Owner { uid: set((change.detail >> 32) as u32), gid: set(change.detail as u32) }
+            }
+            record::What::TRUNCATE => What::Truncate(change.detail),
+            record::What::MOUNT => What::Mount(other()),
+            record::What(other) => return Err(DecodeError::What(other)),
+        },
+        canary: change.matched & record::Access::MATCH_CANARY != 0,
     })
 }
 

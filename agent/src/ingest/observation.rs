@@ -17,8 +17,10 @@ pub enum Observation {
     Exec(Box<Exec>),
     /// A process ended.
     Exit(Exit),
-    /// A watched file or another process's procfs object was opened.
+    /// A watched file or another process was accessed.
     Open(Box<Open>),
+    /// A watched file was changed otherwise than through a descriptor.
+    Change(Box<Change>),
 }
 
 impl Observation {
@@ -30,6 +32,7 @@ impl Observation {
             Self::Exec(exec) => exec.time,
             Self::Exit(exit) => exit.time,
             Self::Open(open) => open.time,
+            Self::Change(change) => change.time,
         }
     }
 }
@@ -123,15 +126,98 @@ pub struct Exit {
     pub process: ProcessKey,
 }
 
-/// What was opened.
+/// What was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
     /// A file that matched a watch key.
     File,
-    /// `/proc/<pid>/environ` of another process.
-    ProcEnviron(ProcessKey),
-    /// `/proc/<pid>/mem` of another process.
-    ProcMem(ProcessKey),
+    /// Another process.
+    Process(Inspection, Inspected),
+}
+
+/// How a process looked into another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Inspection {
+    /// It opened `/proc/<pid>/environ`.
+    Environ,
+    /// It opened `/proc/<pid>/mem`.
+    Mem,
+    /// It attached with ptrace.
+    PtraceAttach,
+    /// It read memory with ptrace.
+    PtracePeek,
+    /// It read memory with `process_vm_readv`.
+    ProcessVmReadv,
+    /// It took a descriptor with `pidfd_getfd`.
+    PidfdGetfd,
+    /// It read the core dump of a process that had read a store.
+    CoreDump,
+}
+
+impl Inspection {
+    /// Every way.
+    pub const ALL: [Self; 7] = [
+        Self::Environ,
+        Self::Mem,
+        Self::PtraceAttach,
+        Self::PtracePeek,
+        Self::ProcessVmReadv,
+        Self::PidfdGetfd,
+        Self::CoreDump,
+    ];
+
+    /// As it is written in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Environ => "environ",
+            Self::Mem => "mem",
+            Self::PtraceAttach => "ptrace-attach",
+            Self::PtracePeek => "ptrace-peek",
+            Self::ProcessVmReadv => "process-vm-readv",
+            Self::PidfdGetfd => "pidfd-getfd",
+            Self::CoreDump => "core-dump",
+        }
+    }
+}
+
+/// Whose process was looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inspected {
+    /// This one.
+    Key(ProcessKey),
+    /// The one with this pid, or with a thread of this number, in the pid namespace of the caller.
+    Pid(u32),
+}
+
+/// How a process came to a file's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// It opened the file.
+    #[default]
+    Open,
+    /// The program started in a process that had the file open.
+    Exec,
+    /// It received a descriptor, over a socket or with `pidfd_getfd`.
+    Receive,
+    /// It read through a descriptor that another process opened, or that was open before the agent.
+    Read,
+    /// It mapped the file through such a descriptor.
+    Map,
+}
+
+impl Way {
+    /// As it is written in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Exec => "exec",
+            Self::Receive => "receive",
+            Self::Read => "read",
+            Self::Map => "map",
+        }
+    }
 }
 
 /// How a file was opened.
@@ -158,10 +244,81 @@ pub struct Open {
     pub file: FileFacts,
     /// The name it was opened by.
     pub path: KernelPath,
+    /// The same as the process sees it, where it has another root (chroot).
+    pub path_in_root: Option<PathBuf>,
+    /// How it came to the content.
+    pub way: Way,
     /// The file has no name any more (or never had).
     pub unlinked: bool,
     /// How.
     pub mode: OpenMode,
     /// It is the agent's own canary.
+    pub canary: bool,
+}
+
+/// What was done to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It got a further name.
+    Link(Place),
+    /// It was renamed.
+    Rename(Place),
+    /// Another file took a watched name, which is given here.
+    Replace(Place),
+    /// A symbolic link was made that holds this text.
+    Symlink(PathBuf),
+    /// A name of it was removed.
+    Unlink,
+    /// Permission bits were set.
+    Mode(u32),
+    /// Owner or group were set.
+    Owner {
+        /// New owner, where it was set.
+        uid: Option<u32>,
+        /// New group, where it was set.
+        gid: Option<u32>,
+    },
+    /// It was cut or grown to this many bytes.
+    Truncate(u64),
+    /// It, or a directory above it, was mounted: what is there now.
+    Mount(Place),
+}
+
+/// A path of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// From the root of the mount namespace.
+    Path(KernelPath),
+    /// From the root of the file system that holds the file; where that is mounted the record does not say.
+    InFileSystem(KernelPath),
+    /// As the process gave it.
+    Text(PathBuf),
+}
+
+impl Place {
+    /// The path, whatever it starts from.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Path(path) | Self::InFileSystem(path) => &path.path,
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// See [`tokenhound_common::record::Change`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub time: KernelTime,
+    /// Who.
+    pub task: Task,
+    /// Attributes of the file before.
+    pub file: FileFacts,
+    /// The file, the link or the mount point.
+    pub place: Place,
+    /// What happened.
+    pub what: What,
+    /// It concerns the agent's own canary.
     pub canary: bool,
 }

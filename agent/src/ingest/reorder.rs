@@ -62,14 +62,19 @@ impl Reorder {
 
     /// The next observation that is old enough at `now`, or the oldest of too many.
     pub fn pop(&mut self, now: KernelTime) -> Option<Observation> {
-        let Reverse(oldest) = self.waiting.peek()?;
-        let due = oldest.time.0.saturating_add(self.window_ns) <= now.0;
-        if !due && self.waiting.len() <= self.limit {
+        if !self.is_due(now) {
             return None;
         }
         let Reverse(oldest) = self.waiting.pop()?;
         self.released = self.released.max(oldest.time);
         Some(oldest.observation)
+    }
+
+    /// Whether [`Reorder::pop`] would give something out.
+    #[must_use]
+    pub fn is_due(&self, now: KernelTime) -> bool {
+        let old = |Reverse(oldest): &Reverse<Waiting>| oldest.time.0.saturating_add(self.window_ns) <= now.0;
+        self.waiting.peek().is_some_and(old) || self.waiting.len() > self.limit
     }
 
     /// Observations held.

@@ -36,7 +36,7 @@ impl Sequences {
     ///
     /// The first record of a CPU sets the mark: what was written before the agent read is not a loss.
     pub fn note(&mut self, ring: Ring, header: &Header) -> u64 {
-        let last = self.last.entry((ring, header.cpu)).or_insert(header.sequence.saturating_sub(1));
+        let last = self.last.entry((ring, header.lane)).or_insert(header.sequence.saturating_sub(1));
         let missing = header.sequence.saturating_sub(*last).saturating_sub(1);
         *last = (*last).max(header.sequence);
         if missing > 0 {
@@ -56,8 +56,8 @@ impl Sequences {
 mod tests {
     use super::*;
 
-    fn header(cpu: u32, sequence: u64) -> Header {
-        Header { cpu, sequence, ..Header::default() }
+    fn header(lane: u32, sequence: u64) -> Header {
+        Header { lane, sequence, ..Header::default() }
     }
 
     #[test]

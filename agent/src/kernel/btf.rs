@@ -172,7 +172,7 @@ impl Btf {
                 KIND_PTR | 7..=KIND_FUNC | KIND_FLOAT | KIND_TYPE_TAG => 0,
                 _ => return Err(BtfError::Malformed { at, what: "a known kind of type" }),
             };
-            if ty.name != 0 && matches!(ty.kind(), KIND_STRUCT | KIND_FUNC) {
+            if ty.name != 0 && matches!(ty.kind(), KIND_STRUCT | KIND_FUNC | KIND_TYPEDEF) {
                 named.push((types.len() as u32, ty.name));
             }
             types.push(ty);
@@ -194,6 +194,26 @@ impl Btf {
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
         self.named(name).any(|ty| ty.kind() == KIND_FUNC)
+    }
+
+    /// Parameters of the function `name`. `None` if there is none, or more than one.
+    #[must_use]
+    pub fn parameters(&self, name: &str) -> Option<usize> {
+        let function = self.types.get(self.single_id(name, KIND_FUNC)? as usize)?;
+        self.prototype(function.size_or_type)
+    }
+
+    /// Arguments of the event `name`, as a program on it gets them.
+    #[must_use]
+    pub fn event_arguments(&self, name: &str) -> Option<usize> {
+        // typedef void (*btf_trace_NAME)(void *, ...): the first parameter is the tracepoint's own.
+        let typedef = self.types.get(self.single_id(&format!("btf_trace_{name}"), KIND_TYPEDEF)? as usize)?;
+        let pointer = self.types.get(typedef.size_or_type as usize)?;
+        self.prototype(pointer.size_or_type)?.checked_sub(1)
+    }
+
+    fn prototype(&self, id: u32) -> Option<usize> {
+        self.types.get(id as usize).filter(|ty| ty.kind() == KIND_FUNC_PROTO).map(|ty| ty.len())
     }
 
     /// Number of the function `name`, for calls of kernel functions. `None` if there is none, or more than one.

@@ -1,6 +1,9 @@
 //! The kernel's identity of a file, as user space can learn it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 use tokenhound_common::record::FileId;
@@ -24,6 +27,19 @@ impl Mounts {
     /// When `/proc/self/mountinfo` cannot be read.
     pub fn read() -> io::Result<Self> {
         Ok(Self::parse(&fs::read_to_string("/proc/self/mountinfo")?))
+    }
+
+    /// Where the top of the file system on `device` is mounted in our own namespace; the first place, if there are more.
+    #[must_use]
+    pub fn top(device: u32) -> Option<PathBuf> {
+        let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        text.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(2);
+            let (major, minor) = fields.next()?.split_once(':')?;
+            let (root, point) = (fields.next()?, fields.next()?);
+            let same = encode(major.parse().ok()?, minor.parse().ok()?) == device;
+            (same && root == "/").then(|| PathBuf::from(unescaped(point)))
+        })
     }
 
     /// Lines as in proc_pid_mountinfo(5): mount id, parent id, major:minor, ...
@@ -61,6 +77,13 @@ impl Mounts {
     }
 }
 
+/// A path of mountinfo, in which blanks stand as octal numbers.
+fn unescaped(path: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(path.to_owned(), |path, (escape, character)| path.replace(escape, character))
+}
+
 /// The kernel's internal `dev_t`: 12 bits of major, 20 bits of minor (include/linux/kdev_t.h).
 #[must_use]
 pub const fn encode(major: u32, minor: u32) -> u32 {
@@ -74,6 +97,18 @@ pub const fn encode(major: u32, minor: u32) -> u32 {
 /// When there is no such file or the mounts cannot be read.
 pub fn of(path: &Path) -> io::Result<FileId> {
     Mounts::read()?.identify(path)
+}
+
+/// Identity of an open file that hangs in no mount of ours (memfd). Its generation is not asked for.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub fn of_open(file: &fs::File) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    let device = encode(rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    Ok(FileId { inode: metadata.ino(), device, generation: 0 })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use tokenhound_common::{
 };
 
 use super::{
-    container,
+    container::{self, Membership},
     identity::{Facts, InterpreterRules, script},
     model::{Executable, Origin, Process, Writable},
 };
@@ -127,6 +127,19 @@ impl Backfill {
         Ok(found)
     }
 
+    /// Key of the process with this pid, or with a thread of this number, in the pid namespace with that inode number.
+    /// `None` for another namespace than our own.
+    #[must_use]
+    pub fn find(&self, pid: u32, namespace: u32) -> Option<ProcessKey> {
+        let own = ProcProcess::new_with_root(self.proc_root.join("self")).ok()?.namespaces().ok()?;
+        let own = own.0.get(std::ffi::OsStr::new("pid"))?;
+        if own.identifier != u64::from(namespace) {
+            return None;
+        }
+        let thread = ProcProcess::new_with_root(self.proc_root.join(pid.to_string())).ok()?;
+        self.key_of(thread.status().ok()?.tgid)
+    }
+
     /// One process, if it is still the one that `key` names. The result carries exactly `key`.
     #[must_use]
     pub fn resolve(&self, key: ProcessKey) -> Option<Process> {
@@ -137,6 +150,16 @@ impl Backfill {
         }
         let found = self.read(&process, &stat, &mut HashMap::new())?;
         Some(Process { key, ..found })
+    }
+
+    /// Which container the process `key` names is in, if it is still there.
+    #[must_use]
+    pub fn membership(&self, key: ProcessKey) -> Option<Membership> {
+        let process = ProcProcess::new_with_root(self.proc_root.join(key.tgid.to_string())).ok()?;
+        let text = read_text(&process, "cgroup")?;
+        // Asked for after the text was read: whose it is must still be true then.
+        let start = process.stat().ok()?.starttime;
+        (start == key.start_ns / self.tick_ns).then(|| Membership::of(&text))
     }
 
     /// Is the process `key` names still there, zombies excepted?

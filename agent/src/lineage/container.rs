@@ -5,14 +5,9 @@
 //!
 //! The path is no proof: whoever may create cgroups (any user with a delegated subtree) can name one like a container.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    path::PathBuf,
-};
+use std::collections::{HashMap, VecDeque};
 
-use tokenhound_common::process::ProcessKey;
-
-use super::model::{Chain, Container};
+use super::model::Container;
 
 /// Most cgroups remembered by [`Containers`].
 const CGROUPS: usize = 4096;
@@ -119,55 +114,66 @@ fn is_id(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The containers of cgroups, read when a cgroup is first seen: by the time a hit is examined its process may be gone.
-#[derive(Debug)]
+/// What `/proc/<pid>/cgroup` says of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The innermost container.
+    pub container: Option<Container>,
+    /// The process has a cgroup of its own in the unified hierarchy. With the old hierarchies alone the id in records is
+    /// that of the unified root for everybody and says nothing.
+    pub telling: bool,
+}
+
+impl Membership {
+    /// From all lines of `/proc/<pid>/cgroup`.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let telling = text.lines().any(|line| line.starts_with("0::/") && line != "0::/");
+        Self { container: parse(text), telling }
+    }
+}
+
+/// The containers of cgroups, asked for when a cgroup is first seen: by the time a hit is examined its process may be
+/// gone.
+#[derive(Debug, Default)]
 pub struct Containers {
-    proc_root: PathBuf,
-    tick_ns: u64,
-    known: HashMap<u64, Option<Container>>,
+    /// `None` for a cgroup whose id says nothing.
+    known: HashMap<u64, Option<Option<Container>>>,
     /// In the order in which they were learnt; the oldest goes first.
     order: VecDeque<u64>,
     evicted: u64,
 }
 
 impl Containers {
-    /// Nothing known yet. `proc_root` is `/proc` except in tests; for `tick_ns` see [`super::table::Limits`].
-    #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>, tick_ns: u64) -> Self {
-        Self {
-            proc_root: proc_root.into(),
-            tick_ns: tick_ns.max(1),
-            known: HashMap::new(),
-            order: VecDeque::new(),
-            evicted: 0,
-        }
-    }
-
-    /// Cgroups forgotten for want of room; they are read again when needed.
+    /// Cgroups forgotten for want of room; they are asked for again when needed.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// The container of the process `key`, whose cgroup has the id `cgroup`. Cheap once the cgroup is known: call it
-    /// for every exec, so that short-lived processes find their cgroup known.
-    pub fn of(&mut self, cgroup: u64, key: ProcessKey) -> Option<Container> {
-        if let Some(known) = self.known.get(&cgroup) {
-            return known.clone();
+    /// To be called for every exec, so that short-lived processes find their cgroup known. `ask` looks at a process that
+    /// is in it; it is called once for each cgroup.
+    pub fn note(&mut self, cgroup: u64, ask: impl FnOnce() -> Option<Membership>) {
+        if !self.known.contains_key(&cgroup)
+            && let Some(membership) = ask()
+        {
+            self.learn(cgroup, &membership);
         }
-        let text = self.read(key)?;
-        let container = parse(&text);
-        // With the old hierarchies alone, the id is that of the unified root for everybody and says nothing.
-        let telling = text.lines().any(|line| line.starts_with("0::/") && line != "0::/");
-        if telling && cgroup != 0 {
-            self.learn(cgroup, container.clone());
-        }
-        container
     }
 
-    /// Remembers what a cgroup is.
-    pub fn learn(&mut self, cgroup: u64, container: Option<Container>) {
-        if self.known.insert(cgroup, container).is_none() {
+    /// The container of a process in `cgroup`; `ask` looks at that process where the cgroup does not tell.
+    pub fn of(&mut self, cgroup: u64, ask: impl FnOnce() -> Option<Membership>) -> Option<Container> {
+        if let Some(Some(known)) = self.known.get(&cgroup) {
+            return known.clone();
+        }
+        let membership = ask()?;
+        self.learn(cgroup, &membership);
+        membership.container
+    }
+
+    fn learn(&mut self, cgroup: u64, membership: &Membership) {
+        let telling = membership.telling && cgroup != 0;
+        if self.known.insert(cgroup, telling.then(|| membership.container.clone())).is_none() {
             self.order.push_back(cgroup);
         }
         while self.order.len() > CGROUPS {
@@ -176,24 +182,6 @@ impl Containers {
                 self.evicted += 1;
             }
         }
-    }
-
-    /// Fills in the containers of a chain.
-    pub fn fill(&mut self, chain: &mut Chain) {
-        for process in &mut chain.processes {
-            if process.container.is_none() {
-                process.container = self.of(process.cgroup, process.key);
-            }
-        }
-    }
-
-    /// The text, if the process is still the one meant.
-    fn read(&self, key: ProcessKey) -> Option<String> {
-        let process = procfs::process::Process::new_with_root(self.proc_root.join(key.tgid.to_string())).ok()?;
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut process.open_relative("cgroup").ok()?, &mut text).ok()?;
-        let start = process.stat().ok()?.starttime;
-        (start == key.start_ns / self.tick_ns).then_some(text)
     }
 }
 
@@ -262,40 +250,36 @@ mod tests {
         }
     }
 
-    fn fake(start_ticks: u64, cgroup: &str) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        let process = root.path().join("77");
-        std::fs::create_dir(&process).unwrap();
-        std::fs::write(process.join("cgroup"), cgroup).unwrap();
-        std::fs::write(process.join("stat"), super::super::backfill::tests::stat_line(77, 1, start_ticks, 0)).unwrap();
-        root
+    fn docker() -> Membership {
+        Membership::of(&format!("0::/docker/{ID}\n"))
     }
 
     #[test]
-    fn a_cgroup_is_read_once_and_only_from_the_right_process() {
-        let root = fake(500, &format!("0::/docker/{ID}\n"));
-        let mut containers = Containers::new(root.path(), 10_000_000);
-        assert_eq!(containers.of(42, ProcessKey::new(4_990_000_000, 77)), None, "another process with this pid");
-        let found = containers.of(42, ProcessKey::new(5_001_234_567, 77)).unwrap();
+    fn a_cgroup_is_asked_for_once() {
+        let mut containers = Containers::default();
+        containers.note(42, || None);
+        containers.note(42, || Some(docker()));
+        containers.note(42, || panic!("it is known"));
+        let found = containers.of(42, || panic!("it is known")).unwrap();
         assert_eq!((found.runtime.as_str(), found.id.as_str()), ("docker", ID));
-        std::fs::remove_dir_all(root.path().join("77")).unwrap();
-        assert_eq!(containers.of(42, ProcessKey::new(9, 9)), Some(found), "known by its cgroup");
-        assert_eq!(containers.of(43, ProcessKey::new(5_001_234_567, 77)), None);
+        assert_eq!(containers.of(43, || None), None);
     }
 
     #[test]
-    fn without_a_unified_path_nothing_is_remembered() {
-        let root = fake(500, &format!("4:memory:/docker/{ID}\n0::/\n"));
-        let mut containers = Containers::new(root.path(), 10_000_000);
-        assert!(containers.of(1, ProcessKey::new(5_000_000_000, 77)).is_some());
-        assert!(containers.known.is_empty());
+    fn a_cgroup_that_tells_nothing_is_asked_for_at_every_hit_and_not_at_every_exec() {
+        let old = Membership::of(&format!("4:memory:/docker/{ID}\n0::/\n"));
+        let mut containers = Containers::default();
+        containers.note(1, || Some(old.clone()));
+        containers.note(1, || panic!("it says nothing"));
+        assert_eq!(containers.of(1, || None), None, "another process of this id may be in no container");
+        assert_eq!(containers.of(1, || Some(old)).map(|found| found.id), Some(ID.to_owned()));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut containers = Containers::new("/nowhere", 1);
+        let mut containers = Containers::default();
         for cgroup in 0..CGROUPS as u64 + 10 {
-            containers.learn(cgroup, None);
+            containers.note(cgroup, || Some(docker()));
         }
         assert_eq!((containers.known.len(), containers.order.len(), containers.evicted()), (CGROUPS, CGROUPS, 10));
     }

@@ -23,7 +23,7 @@ use super::{
     identity::InterpreterRules,
     model::{Chain, Origin, Process},
 };
-use crate::ingest::observation::{Exec, Exit, Fork, KernelTime, Observation, Open};
+use crate::ingest::observation::{Exec, Exit, Fork, KernelTime, Observation, Task};
 
 mod entry;
 mod limits;
@@ -102,7 +102,8 @@ impl Table {
             Observation::Fork(fork) => self.fork(fork),
             Observation::Exec(exec) => self.exec(exec),
             Observation::Exit(exit) => self.exit(exit),
-            Observation::Open(open) => self.open(open),
+            Observation::Open(open) => self.open(&open.task, open.time),
+            Observation::Change(change) => self.open(&change.task, change.time),
         }
     }
 
@@ -253,8 +254,7 @@ impl Table {
         self.end(exit.process, exit.time)
     }
 
-    fn open(&mut self, open: &Open) -> Change {
-        let task = &open.task;
+    fn open(&mut self, task: &Task, time: KernelTime) -> Change {
         let Some(id) = self.settle(task.key) else {
             self.stats.stubs += 1;
             let since = KernelTime(task.key.start_ns);
@@ -262,7 +262,7 @@ impl Table {
             return Change::Unresolved;
         };
         self.set_parent(id, Some(task.parent), false);
-        let Some(generation) = self.entries.get_mut(&id).and_then(|entry| entry.at_mut(open.time)) else {
+        let Some(generation) = self.entries.get_mut(&id).and_then(|entry| entry.at_mut(time)) else {
             return Change::None;
         };
         let blank = generation.is_blank();
@@ -276,7 +276,7 @@ impl Table {
         // An exec we have not been told of. Until we are, nothing but the file is known of what acts.
         self.stats.stubs += 1;
         self.stats.outdated += u64::from(!blank);
-        self.push(id, Generation::stub(Some(task), open.time));
+        self.push(id, Generation::stub(Some(task), time));
         Change::Unresolved
     }
 

@@ -1,43 +1,41 @@
 //! Joins the parts: records in at one end, findings out at the other, on one thread.
 //!
-//! What the parts decide is pure; this module is the edge that gives them the clock, the file system and the kernel.
+//! What is decided is pure and lies in [`core`]; this module is the edge that gives it the clock, the file system and the
+//! kernel, and does what it asks for.
 
-mod health;
-pub mod judge;
-pub mod process;
+pub mod core;
+mod edge;
+mod holders;
 pub mod watchset;
+mod world;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     io,
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
 
-use tokenhound_common::{process::ProcessKey, watch::FileWatch};
-
+pub use self::{core::Scope, edge::Report};
 use self::{
-    process::Processes,
-    watchset::{Command, Update, Watchset},
+    core::{Core, Input, Losses, Setup},
+    edge::Edge,
+    holders::Holders,
+    watchset::{Update, Watchset},
+    world::Live,
 };
 use crate::{
-    catalogue::{Catalogue, homes::EnvOverrides},
-    detect::{
-        access::{Access, Target},
-        engine::{Engine, Outcome},
-        judge::Verdict,
-        process_inspection,
-    },
-    finding::model::{Finding, Salt},
+    catalogue::Catalogue,
+    finding::model::Salt,
     ingest::{
         clock::{self, Clock},
-        decode::{DecodeError, Decoder},
-        observation::{KernelTime, Object, Observation, Open},
-        reorder::Reorder,
-        sequence::{Ring, Sequences},
+        decode::Decoder,
+        observation::KernelTime,
+        sequence::Ring,
     },
+    lineage::backfill,
     policy::Policy,
     probe::{
         keys::KeysError,
@@ -47,40 +45,8 @@ use crate::{
     telemetry::{events, metrics::Metrics},
 };
 
-/// How long an observation waits for those of other CPUs that may come before it. A program runs for microseconds; the
-/// margin is for one that is preempted or interrupted between taking its time and its place in the ring.
-const REORDER_WINDOW: Duration = Duration::from_millis(2);
-
-/// Most observations that wait.
-const REORDER_LIMIT: usize = 65_536;
-
 /// How often losses, counters and lineage gauges are looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Whose accesses are reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Everybody's.
-    Host,
-    /// Only those of processes that this agent started, and of what descends from them.
-    Descendants,
-}
-
-/// What comes out.
-#[derive(Debug)]
-pub enum Report {
-    /// Something to tell.
-    Finding(Box<Finding>),
-    /// A store was read; for summaries.
-    Read {
-        /// Id of the store.
-        store: String,
-        /// What is thought of it.
-        verdict: Verdict,
-        /// The reader's name, for display.
-        reader: String,
-    },
-}
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -114,32 +80,39 @@ pub enum PipelineError {
     Watchset(io::Error),
 }
 
+/// The core with what answers it.
+struct Flow {
+    core: Core,
+    world: Live,
+    decoder: Decoder,
+}
+
+impl Flow {
+    fn feed(&mut self, input: Input, out: &mut dyn FnMut(core::Output)) {
+        self.core.feed(input, &mut self.world, out);
+    }
+
+    /// A record as it came out of a ring. It only takes its place in the order: nothing comes of it yet.
+    fn take(&mut self, ring: Ring, bytes: &[u8]) {
+        let input = match self.decoder.decode(bytes) {
+            Ok(decoded) => Input::Record(ring, decoded),
+            Err(error) => {
+                tracing::warn!(%error, "a record could not be decoded; agent and kernel object do not match");
+                Input::Malformed
+            }
+        };
+        self.feed(input, &mut |_| ());
+    }
+}
+
 /// The running whole.
 pub struct Pipeline {
     sensor: Sensor,
     proofs: Vec<Proof>,
-    decoder: Decoder,
-    sequences: Sequences,
-    reorder: Reorder,
+    flow: Flow,
+    edge: Edge,
     clock: Clock,
-    processes: Processes,
-    watchset: Watchset,
-    catalogue: Arc<Catalogue>,
-    policy: Policy,
-    engine: Engine,
-    scope: Scope,
-    metrics: Metrics,
-    findings: mpsc::SyncSender<Report>,
     next_health: KernelTime,
-    lost: HashMap<&'static str, u64>,
-    evicted: HashMap<&'static str, u64>,
-    malformed: u64,
-    unwatched: u64,
-    exits_lost: bool,
-    late: u64,
-    /// Our own thread-group id: what we open ourselves is not an access.
-    own: u32,
-    newest: KernelTime,
 }
 
 impl Pipeline {
@@ -150,53 +123,50 @@ impl Pipeline {
     ///
     /// When keys cannot be set or a part cannot start. A probe that does not prove itself is no error here: see
     /// [`Pipeline::proofs`].
-    pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &std::path::Path) -> Result<Self, PipelineError> {
-        let moving: HashSet<String> = parts.catalogue.environment_variables().into_iter().collect();
-        let mut keep = moving.clone();
-        keep.extend(process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned()));
+    pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &Path) -> Result<Self, PipelineError> {
+        let keep: HashSet<String> = Core::variables(&parts.catalogue).into_iter().collect();
         let mut plan = parts.catalogue.watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
-        // Process life is attached already: what starts from here on is seen, what ran before is found in /proc.
-        let mut processes = Processes::new(keep.clone(), moving, parts.extra_homes);
-        processes.backfill();
-        // Variables of what runs already have moved stores too.
-        plan.merge(parts.catalogue.watch_plan_of(processes.overrides()));
+        let world = Live::new(keep.clone());
+        let clock = Clock::sample();
+        let core = Core::new(Setup {
+            catalogue: Arc::clone(&parts.catalogue),
+            policy: parts.policy,
+            scope: parts.scope,
+            salt: parts.salt,
+            tier: sensor.plan.tier,
+            tick_ns: backfill::tick_ns(),
+            own: std::process::id(),
+            homes: world.homes().into_iter().chain(parts.extra_homes).collect(),
+            clock,
+        });
+        let mut flow = Flow { core, world, decoder: Decoder::new(keep) };
+        // Process life is attached already: what starts from here on is seen, what ran before is found in /proc. The
+        // homes and variables that it teaches are asked for below, all at once.
+        for process in flow.world.running() {
+            flow.feed(Input::Found(Box::new(process)), &mut |_| ());
+        }
+        plan.merge(parts.catalogue.watch_plan_of(flow.core.overrides()));
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
-        let (homes, overrides) = (processes.homes().clone(), processes.overrides().clone());
+        let (homes, overrides) = (flow.core.homes().clone(), flow.core.overrides().clone());
         let watchset = Watchset::start(&parts.catalogue, plan, homes, overrides).map_err(PipelineError::Watchset)?;
         let proofs = selftest::prove(&mut sensor, canary_directory);
-        let clock = Clock::sample();
-        let mut pipeline = Self {
-            decoder: Decoder::new(keep),
-            sequences: Sequences::default(),
-            reorder: Reorder::new(REORDER_WINDOW.as_nanos() as u64, REORDER_LIMIT),
-            clock,
-            own: std::process::id(),
-            processes,
+        let edge = Edge {
             watchset,
             catalogue: parts.catalogue,
-            policy: parts.policy,
-            engine: Engine::new(parts.salt),
-            scope: parts.scope,
             metrics: parts.metrics,
             findings: parts.findings,
-            next_health: KernelTime(0),
-            lost: HashMap::new(),
-            evicted: HashMap::new(),
-            malformed: 0,
+            holders: Holders::default(),
             unwatched: 0,
-            exits_lost: false,
-            late: 0,
-            newest: KernelTime(0),
-            sensor,
-            proofs,
         };
+        let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0) };
         pipeline.report_probes();
         // The first scan is waited for: a store that exists is watched by its id from the start.
         pipeline.apply_watchset(true);
         for (ring, bytes) in std::mem::take(&mut pipeline.sensor.early) {
-            pipeline.take(ring, &bytes);
+            pipeline.flow.take(ring, &bytes);
         }
+        pipeline.find_holders();
         Ok(pipeline)
     }
 
@@ -213,7 +183,9 @@ impl Pipeline {
     /// When the kernel refuses to poll or to take watch keys.
     pub fn run(&mut self, wake: &OwnedFd) -> Result<(), PipelineError> {
         loop {
-            let timeout = if self.reorder.is_empty() { HEALTH_INTERVAL } else { REORDER_WINDOW };
+            let window = Duration::from_nanos(core::REORDER_WINDOW_NS);
+            let timeout = if self.flow.core.is_waiting() { window } else { HEALTH_INTERVAL };
+            let timeout = timeout.min(self.edge.holders.left(clock::now()).unwrap_or(timeout).max(window));
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
             let stop = readable(wake).map_err(PipelineError::Poll)?;
             self.turn();
@@ -226,20 +198,24 @@ impl Pipeline {
 
     /// Takes in everything that the kernel had reported before this call.
     fn finish(&mut self) {
-        let until = now();
-        while self.newest < until && self.drain() > 0 {}
-        while let Some(observation) = self.reorder.pop(KernelTime(u64::MAX)) {
-            self.observe(&observation);
-        }
+        let until = clock::now();
+        while self.flow.core.newest() < until && self.drain() > 0 {}
+        self.feed(Input::Drain);
         self.health();
     }
 
     fn turn(&mut self) {
         self.drain();
         self.apply_watchset(false);
-        let now = now();
-        while let Some(observation) = self.reorder.pop(now) {
-            self.observe(&observation);
+        let now = clock::now();
+        if self.flow.core.is_due(now) {
+            self.feed(Input::Time(now));
+        }
+        if self.edge.holders.due(now) {
+            self.look_at_holders(now);
+        }
+        for (kind, count) in self.flow.core.counted() {
+            events::RecordsRead { kind, count }.emit(&self.edge.metrics);
         }
         if now >= self.next_health {
             self.next_health = KernelTime(now.0 + HEALTH_INTERVAL.as_nanos() as u64);
@@ -247,183 +223,79 @@ impl Pipeline {
         }
     }
 
+    /// Sees who has files of stores open, and watches reads while somebody does who should not.
+    fn look_at_holders(&mut self, now: KernelTime) {
+        for input in self.edge.holders.look(&self.sensor.holders, &self.sensor.keys, now) {
+            self.feed(input);
+        }
+        self.edge.holders.plan(now);
+        for gap in self.sensor.watch_reads(self.edge.holders.reads_matter()) {
+            tracing::warn!(probe = gap.hook.label(), reason = gap.reason, "reads are not watched in one of their ways");
+        }
+    }
+
+    /// Files of stores that were open before the agent started.
+    fn find_holders(&mut self) {
+        let living = self.flow.core.living();
+        let now = clock::now();
+        for process in holders::mark_present(&mut self.sensor.holders, &self.sensor.keys, living.into_iter()) {
+            self.edge.holders.present(process, now);
+        }
+        if self.edge.holders.due(now) {
+            self.look_at_holders(now);
+        }
+    }
+
     fn drain(&mut self) -> usize {
-        let mut batch = Vec::new();
-        let count = self.sensor.rings.drain(|ring, bytes| batch.push((ring, self.decoder.decode(bytes))));
-        for (ring, decoded) in batch {
-            self.accept(ring, decoded);
-        }
-        count
+        let Self { sensor, flow, .. } = self;
+        sensor.rings.drain(|ring, bytes| flow.take(ring, bytes))
     }
 
-    fn take(&mut self, ring: Ring, bytes: &[u8]) {
-        let decoded = self.decoder.decode(bytes);
-        self.accept(ring, decoded);
-    }
-
-    fn accept(&mut self, ring: Ring, decoded: Result<crate::ingest::decode::Decoded, DecodeError>) {
-        match decoded {
-            Ok(decoded) => {
-                self.sequences.note(ring, &decoded.header);
-                self.newest = self.newest.max(decoded.observation.time());
-                events::RecordsRead { kind: kind(&decoded.observation), count: 1 }.emit(&self.metrics);
-                self.reorder.push(decoded.observation);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a record could not be decoded; agent and kernel object do not match");
-                self.malformed += 1;
-            }
-        }
-    }
-
-    fn observe(&mut self, observation: &Observation) {
-        let learnt = self.processes.observe(observation);
-        if let Some(home) = learnt.home {
-            self.watchset.send(Command::Home(home));
-        }
-        if let Some(overrides) = learnt.overrides {
-            self.watch_overrides(&overrides);
-        }
-        if let Observation::Open(open) = observation
-            && !open.canary
-        {
-            self.opened(open);
-        }
-    }
-
-    /// A variable of a process that has just started moves a store: watch the new place as well.
-    fn watch_overrides(&mut self, overrides: &EnvOverrides) {
-        let plan = self.catalogue.watch_plan_of(overrides);
-        self.watchset.send(Command::Overrides(plan.clone(), overrides.clone()));
-        self.watchset.merge_names(plan);
-        let names = self.watchset.names();
-        let outcome = self.sensor.keys.watch_names(&names.name_keys(), &names.filter());
-        self.watched(outcome);
-    }
-
-    /// A key that the kernel did not take is no reason to stop: what is watched already stays watched, and the gap is
-    /// reported with the losses.
-    fn watched<T>(&mut self, outcome: Result<T, KeysError>) {
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "something is not watched that should be");
-            self.unwatched += 1;
-        }
-    }
-
-    fn opened(&mut self, open: &Open) {
-        let Some(target) = self.target(open) else {
-            events::RecordsRead { kind: "open_unmatched", count: 1 }.emit(&self.metrics);
-            return;
-        };
-        let Some(chain) = self.processes.chain(open) else { return };
-        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
-            return;
-        }
-        let Some(reader) = chain.processes.first() else { return };
-        let name = reader.name().to_owned();
-        let home = self.processes.home(reader);
-        let judgements = match &target {
-            Target::Store { stores, path, known_as, .. } => {
-                let path = known_as.as_ref().unwrap_or(path);
-                judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
-            }
-            Target::ProcEnviron(_) | Target::ProcMem(_) => Vec::new(),
-        };
-        let access = Access {
-            time: open.time,
-            wall: self.clock.wall(open.time),
-            user_name: self.processes.user_name(reader.uid),
-            home,
-            tier: self.sensor.plan.tier,
-            target,
-            chain,
-        };
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
-        let outcome = self.engine.access(&access, &judgements);
-        for (store, verdict) in &outcome.verdicts {
-            // For summaries only; a full queue costs a line there, never a finding.
-            let read = Report::Read { store: store.clone(), verdict: *verdict, reader: name.clone() };
-            let _ = self.findings.try_send(read);
-        }
-        self.deliver(outcome);
-    }
-
-    fn in_scope(&self, key: ProcessKey) -> bool {
-        match self.scope {
-            Scope::Host => true,
-            Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
-        }
-    }
-
-    /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
-    fn target(&mut self, open: &Open) -> Option<Target> {
-        match open.object {
-            Object::ProcEnviron(key) => Some(Target::ProcEnviron(self.processes.get(key).map(Box::new))),
-            Object::ProcMem(key) => Some(Target::ProcMem(self.processes.get(key).map(Box::new))),
-            Object::File => {
-                let overrides = self.processes.overrides();
-                let homes = self.processes.homes();
-                let mut stores = if open.path.truncated {
-                    self.catalogue.stores_for_truncated(&open.path.path)
-                } else {
-                    self.catalogue.stores_for(&open.path.path, homes, overrides)
-                };
-                let mut known_as = None;
-                if stores.is_empty() {
-                    let known = self.watchset.known_as(open.file.id)?;
-                    stores = self.catalogue.stores_for(&known, homes, overrides);
-                    known_as = Some(known);
-                }
-                if stores.is_empty() {
-                    return None;
-                }
-                let stores = stores.into_iter().map(|store| store.id.clone()).collect();
-                if known_as.is_none() && !open.unlinked {
-                    // From now on it is watched whatever name leads to it.
-                    let outcome = self.sensor.keys.watch(open.file.id, FileWatch::ITSELF);
-                    self.watched(outcome);
-                    self.watchset.remember(open.file.id, &open.path.path);
-                }
-                let path = open.path.path.clone();
-                Some(Target::Store { stores, path, known_as, file: open.file, mode: open.mode })
-            }
-        }
-    }
-
-    fn deliver(&mut self, outcome: Outcome) {
-        let now = now();
-        for (store, verdict) in outcome.verdicts {
-            events::StoreRead { store: &store, verdict, actor: "unknown" }.emit(&self.metrics);
-        }
-        for mut finding in outcome.findings {
-            finding.latency = Some(Duration::from_nanos(now.0.saturating_sub(finding.time.0)));
-            events::FindingMade(&finding).emit(&self.metrics);
-            // The receiver lives as long as the process; without it there is nobody left to tell.
-            let _ = self.findings.send(Report::Finding(Box::new(finding)));
-        }
+    fn feed(&mut self, input: Input) {
+        let Self { sensor, flow, edge, .. } = self;
+        flow.feed(input, &mut |output| edge.take(&mut sensor.keys, output));
     }
 
     fn apply_watchset(&mut self, wait: bool) {
-        while let Some(update) = self.watchset.receive(wait && !self.watchset.complete()) {
-            let outcome = match update {
-                Update::All(files) => self.sensor.keys.replace(&files),
+        while let Some(message) = self.edge.watchset.receive(wait) {
+            let outcome = match message.update {
+                Update::All(files, directories) => {
+                    self.sensor.keys.watch_directories(&directories);
+                    self.sensor.keys.replace(&files)
+                }
                 Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
             };
-            self.watched(outcome);
+            self.edge.watched(outcome);
+            self.feed(Input::Names { all: message.all, names: message.names });
         }
     }
-}
 
-fn now() -> KernelTime {
-    clock::now()
-}
+    fn report_probes(&mut self) {
+        let tier = self.sensor.plan.tier;
+        for proof in self.proofs.clone() {
+            let probe = proof.hook.label();
+            events::ProbeState { probe, tier, live: proof.failure.is_none() }.emit(&self.edge.metrics);
+            self.feed(Input::Probe { time: clock::now(), probe: probe.to_owned(), failure: proof.failure });
+        }
+    }
 
-fn kind(observation: &Observation) -> &'static str {
-    match observation {
-        Observation::Fork(_) => "fork",
-        Observation::Exec(_) => "exec",
-        Observation::Exit(_) => "exit",
-        Observation::Open(_) => "open",
+    /// Looks at what was lost since the last time.
+    fn health(&mut self) {
+        let before = self.clock;
+        self.clock.resample();
+        if self.clock != before {
+            self.feed(Input::Clock(self.clock));
+        }
+        self.sensor.flush_log();
+        let kernel = self
+            .sensor
+            .lost()
+            .map(|lost| lost.into_iter().map(|(reason, _, total)| (reason, total)).collect())
+            .inspect_err(|error| tracing::warn!(%error, "the kernel's loss counters could not be read"))
+            .ok();
+        let losses = Losses { time: clock::now(), kernel, busy: self.sensor.misses(), unwatched: self.edge.unwatched };
+        self.feed(Input::Losses(losses));
+        events::ProcessesTracked(self.flow.core.tracked()).emit(&self.edge.metrics);
     }
 }
 

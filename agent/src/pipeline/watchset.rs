@@ -18,7 +18,6 @@ use std::{
 };
 
 use tokenhound_common::{
-    limits::MAX_FILE_IDS,
     record::FileId,
     watch::{FileKey, FileWatch},
 };
@@ -63,17 +62,21 @@ pub enum Command {
 /// What the thread has found.
 #[derive(Debug)]
 pub enum Update {
-    /// Everything there is.
-    All(HashMap<FileKey, FileWatch>),
+    /// Everything there is, and the names of the directories among it.
+    All(HashMap<FileKey, FileWatch>, HashSet<Vec<u8>>),
     /// One more file.
     One(FileId, u32),
 }
 
 /// A message of the thread.
-struct Message {
-    update: Update,
-    names: Vec<(FileKey, PathBuf)>,
-    all: bool,
+#[derive(Debug)]
+pub struct Message {
+    /// What to watch.
+    pub update: Update,
+    /// By which names files are known.
+    pub names: Vec<(FileKey, PathBuf)>,
+    /// These are all names.
+    pub all: bool,
 }
 
 /// The set, as the pipeline sees it.
@@ -81,7 +84,6 @@ pub struct Watchset {
     commands: mpsc::SyncSender<Command>,
     messages: mpsc::Receiver<Message>,
     names: WatchPlan,
-    known: HashMap<FileKey, PathBuf>,
     complete: bool,
 }
 
@@ -111,7 +113,7 @@ impl Watchset {
             messages: send,
         };
         thread::Builder::new().name("watchset".into()).spawn(move || looker.run())?;
-        Ok(Self { commands, messages, names: plan, known: HashMap::new(), complete: false })
+        Ok(Self { commands, messages, names: plan, complete: false })
     }
 
     /// Gives the thread work. A full queue means that it is busy looking anyway.
@@ -121,23 +123,12 @@ impl Watchset {
         }
     }
 
-    /// The next thing found; waits for it if asked to.
-    pub fn receive(&mut self, wait: bool) -> Option<Update> {
+    /// The next thing found. Waits for the first full look if asked to.
+    pub fn receive(&mut self, wait: bool) -> Option<Message> {
+        let wait = wait && !self.complete;
         let message = if wait { self.messages.recv().ok() } else { self.messages.try_recv().ok() }?;
-        if message.all {
-            self.known.clear();
-            self.complete = true;
-        }
-        for (key, path) in message.names {
-            self.insert(key, path);
-        }
-        Some(message.update)
-    }
-
-    /// Whether the first full look has arrived.
-    #[must_use]
-    pub fn complete(&self) -> bool {
-        self.complete
+        self.complete |= message.all;
+        Some(message)
     }
 
     /// Adds names to watch.
@@ -149,28 +140,6 @@ impl Watchset {
     #[must_use]
     pub fn names(&self) -> &WatchPlan {
         &self.names
-    }
-
-    /// Notes by which name a file is known.
-    pub fn remember(&mut self, id: FileId, path: &Path) {
-        self.insert(FileKey::of(id), path.to_owned());
-    }
-
-    fn insert(&mut self, key: FileKey, path: PathBuf) {
-        if self.known.len() < MAX_FILE_IDS as usize || self.known.contains_key(&key) {
-            self.known.insert(key, path);
-        }
-    }
-
-    /// The name by which a file is known, if that is still true of this very file or if the name is gone (the store was
-    /// moved). `None` if the name now belongs to another file: the inode number was used again.
-    #[must_use]
-    pub fn known_as(&self, id: FileId) -> Option<PathBuf> {
-        let known = self.known.get(&FileKey::of(id))?;
-        match crate::kernel::file_id::of(known) {
-            Ok(now) if FileKey::of(now) != FileKey::of(id) => None,
-            _ => Some(known.clone()),
-        }
     }
 }
 
@@ -243,13 +212,16 @@ impl Looker {
         }
         let mut files = HashMap::new();
         let mut seen = HashMap::new();
+        let mut directories = HashSet::new();
         for target in scanned.targets {
             let Ok(id) = mounts.identify(&target.path) else { continue };
             let directory = target.kind == TargetKind::Entries;
             let watch = files.entry(FileKey::of(id)).or_insert(FileWatch { generation: id.generation, flags: 0 });
             watch.flags |= if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
             self.remember_directory(if directory { Some(&target.path) } else { target.path.parent() });
-            if !directory {
+            if directory {
+                directories.extend(kernel_names(&target.path));
+            } else {
                 seen.insert(FileKey::of(id), (*watch, target.known_as));
             }
         }
@@ -257,7 +229,7 @@ impl Looker {
         let names = self.gone.iter().map(|(key, _, path)| (*key, path.clone()));
         let names = names.chain(seen.iter().map(|(key, (_, path))| (*key, path.clone()))).collect();
         self.seen = seen;
-        self.messages.send(Message { update: Update::All(files), names, all: true }).map_err(|_| Gone)
+        self.messages.send(Message { update: Update::All(files, directories), names, all: true }).map_err(|_| Gone)
     }
 
     /// Files that were there the last time and are no longer found under their names stay watched by id. If they were
@@ -316,6 +288,15 @@ impl Looker {
         }
         Ok(())
     }
+}
+
+/// What the kernel may call a directory: its name, and `/` in case that it is the top of a file system.
+fn kernel_names(directory: &Path) -> impl Iterator<Item = Vec<u8>> {
+    use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let top = directory.parent().is_none_or(|above| device(above) != device(directory));
+    let name = directory.file_name().map(|name| name.as_bytes().to_vec());
+    name.into_iter().chain(top.then(|| b"/".to_vec()))
 }
 
 /// When a directory's entries last changed, in nanoseconds since the epoch; `None` if it is gone.

@@ -1,11 +1,12 @@
 //! What is wrong with exceptions that can each be read: too broad, unknown stores, never reached.
 
-use super::{Exception, PROC_ENVIRON, PROC_MEM};
+use super::{Exception, PROCESS};
 use crate::{
     catalogue::{
         Catalogue,
         pattern::{Pattern, name_matches},
     },
+    ingest::observation::Inspection,
     yaml::Problems,
 };
 
@@ -25,10 +26,8 @@ pub(super) fn together(exceptions: &[Exception], catalogue: &Catalogue, problems
 }
 
 fn stores(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
-    let special = [PROC_ENVIRON, PROC_MEM];
     for wanted in &exception.store {
-        let known = special.contains(&wanted.as_str())
-            || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
+        let known = inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
         if known {
             continue;
         }
@@ -72,6 +71,11 @@ fn breadth(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems
     }
 }
 
+/// Does `name` in `store` stand for a way to look into other processes?
+fn inspection(name: &str) -> bool {
+    name.strip_prefix(PROCESS).is_some_and(|name| Inspection::ALL.iter().any(|how| how.name() == name))
+}
+
 /// Whatever `later` covers, `earlier` covers too. By text: it may miss some, it never accuses wrongly.
 fn swallows(earlier: &Exception, later: &Exception) -> bool {
     let texts = |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.text().to_owned()).collect::<Vec<_>>();
@@ -83,8 +87,8 @@ fn swallows(earlier: &Exception, later: &Exception) -> bool {
         let (earlier, later) = (texts(earlier), texts(later));
         earlier.is_empty() || (!later.is_empty() && later.iter().all(|value| earlier.contains(value)))
     };
-    // An exception without "store" does not cover other processes' environment and memory.
-    let procfs = later.store.iter().any(|id| id == PROC_ENVIRON || id == PROC_MEM);
+    // An exception without "store" does not cover looking into other processes.
+    let procfs = later.store.iter().any(|id| inspection(id));
     (earlier.allow_writable || !later.allow_writable)
         && wider(&earlier.store, &later.store)
         && !(earlier.store.is_empty() && procfs)

@@ -30,11 +30,8 @@ use crate::{
 /// Where operators put their exceptions.
 pub const DIRECTORY: &str = "/etc/tokenhound/policy.d";
 
-/// Stands for the environments of other processes in `store`.
-pub const PROC_ENVIRON: &str = "proc-environ";
-
-/// Stands for the memory of other processes in `store`.
-pub const PROC_MEM: &str = "proc-mem";
+/// In `store`, followed by the name of an [`crate::ingest::observation::Inspection`]: looking into other processes.
+pub const PROCESS: &str = "proc-";
 
 /// One exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +79,7 @@ impl Exception {
         let named = |id: &str| self.store.iter().any(|store| name_matches(store, id));
         match target {
             Target::Store { stores, .. } => self.store.is_empty() || stores.iter().any(|id| named(id)),
-            Target::ProcEnviron(_) => self.store.iter().any(|store| store == PROC_ENVIRON),
-            Target::ProcMem(_) => self.store.iter().any(|store| store == PROC_MEM),
+            Target::Process(how, _) => self.store.iter().any(|store| store.strip_prefix(PROCESS) == Some(how.name())),
         }
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalogue::{expect::tests::program, tests::shipped_catalogue},
     detect::access::Tier,
-    ingest::observation::{KernelTime, OpenMode},
+    ingest::observation::{Inspection, KernelTime, OpenMode, Way},
     lineage::model::Chain,
 };
 
@@ -20,6 +20,8 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
             known_as: None,
             file: FileFacts::default(),
             mode: OpenMode::default(),
+            way: Way::Open,
+            path_in_root: None,
         },
         chain: Chain { processes, incomplete: false },
         user_name: Some("ann".into()),
@@ -102,7 +104,7 @@ fn a_script_counts_with_its_interpreter() {
 #[test]
 fn other_processes_must_be_named_to_be_covered() {
     let mut inspection = access(&[], vec![program("/usr/bin/py-spy", Writable::No)]);
-    inspection.target = Target::ProcMem(None);
+    inspection.target = Target::Process(Inspection::Mem, None);
     assert!(!tolerated("reader: /usr/bin/py-spy", &inspection));
     assert!(tolerated("reader: /usr/bin/py-spy, store: proc-mem", &inspection));
     assert!(!tolerated("reader: /usr/bin/py-spy, store: proc-environ", &inspection));

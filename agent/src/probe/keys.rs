@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use tokenhound_common::{
     limits::MAX_FILE_IDS,
     record::FileId,
-    watch::{FileKey, FileWatch, Filter, NameKey, file_bit},
+    watch::{FileKey, FileWatch, Filter, NameKey, Place},
 };
 
 /// Why watch keys could not be set.
@@ -70,10 +70,9 @@ impl Keys {
         for key in keys {
             self.name_keys.insert(key, 1, 0).map_err(|source| KeysError::Update { name: "NAME_KEYS", source })?;
         }
-        self.bits.names = bits.names;
-        self.bits.directories = bits.directories;
-        self.bits.long_names = bits.long_names;
-        self.bits.long_directories = bits.long_directories;
+        for (word, new) in self.bits.names.iter_mut().zip(&bits.names) {
+            *word |= new;
+        }
         self.publish()
     }
 
@@ -94,9 +93,17 @@ impl Keys {
         }
         self.file_ids.insert(key, watch, 0).map_err(|source| KeysError::Update { name: "FILE_IDS", source })?;
         self.files.insert(key, watch);
-        self.set_bit(key);
+        self.bits.add_file(key.inode);
         self.publish()?;
         Ok(known.is_none())
+    }
+
+    /// Lets entries of directories with these names through to the exact match: the kernel looks at the id of a
+    /// directory only if the filter knows its name.
+    pub fn watch_directories(&mut self, names: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        for name in names {
+            self.bits.add_name(name.as_ref(), Place::PARENT);
+        }
     }
 
     /// Replaces the whole set of files and directories, except canaries.
@@ -114,7 +121,7 @@ impl Keys {
             if self.files.get(key) != Some(watch) {
                 self.file_ids.insert(key, watch, 0).map_err(|source| KeysError::Update { name: "FILE_IDS", source })?;
                 self.files.insert(*key, *watch);
-                self.set_bit(*key);
+                self.bits.add_file(key.inode);
             }
         }
         self.publish()?;
@@ -129,12 +136,12 @@ impl Keys {
         }
         self.bits.files = Filter::EMPTY.files;
         for key in self.files.keys().copied().collect::<Vec<_>>() {
-            self.set_bit(key);
+            self.bits.add_file(key.inode);
         }
         self.publish()
     }
 
-    /// Stops watching one id. Its filter bit stays until the next [`Keys::replace`].
+    /// Stops watching one id. Its place in the filter stays until the next [`Keys::replace`].
     ///
     /// # Errors
     ///
@@ -149,6 +156,12 @@ impl Keys {
         Ok(())
     }
 
+    /// Whether the file itself is watched by id. The generation is not compared.
+    #[must_use]
+    pub fn watches(&self, key: FileKey) -> bool {
+        self.files.get(&key).is_some_and(|watch| watch.flags & FileWatch::ITSELF != 0)
+    }
+
     /// Files and directories watched by id.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -159,11 +172,6 @@ impl Keys {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
-    }
-
-    fn set_bit(&mut self, key: FileKey) {
-        let bit = file_bit(key.inode, key.device);
-        self.bits.files[(bit / 64) as usize] |= 1 << (bit % 64);
     }
 
     fn publish(&mut self) -> Result<(), KeysError> {

@@ -7,22 +7,28 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{MapData, MapError, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, FEntry, ProgramError, TracePoint},
+    maps::{Array, MapData, MapError, PerCpuArray, RingBuf},
+    programs::{
+        BtfTracePoint, FEntry, Lsm, Program, ProgramError, TracePoint, fentry::FEntryLinkId, lsm::LsmLinkId,
+        tp_btf::BtfTracePointLinkId, trace_point::TracePointLinkId,
+    },
 };
-use tokenhound_common::{kfunc, loss::Reason};
+use tokenhound_common::{fields::Offsets, loss::Reason};
 
 use crate::{
     detect::access::Tier,
     ingest::{ring::Rings, sequence::Ring},
     kernel::{
         btf::{Btf, BtfError},
-        facts::{self, Answer, Facts},
+        facts::{self, Facts},
         offsets::{self, OffsetError, Resolved},
     },
     probe::{
+        holders::Holders,
         keys::{Keys, KeysError},
-        plan::{self, Hook, Plan, PlanError},
+        patch::{self, PatchError},
+        plan::{self, Attach, Gap, Hook, Plan, PlanError},
+        selftest,
     },
 };
 
@@ -58,6 +64,9 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
     },
+    /// An instruction could not be completed.
+    #[error("complete the kernel object: {0}")]
+    Patch(#[from] PatchError),
     /// A map could not be used.
     #[error("open map `{name}`: {source}")]
     Map {
@@ -109,19 +118,26 @@ fn program_error(error: &ProgramError) -> String {
 pub struct Sensor {
     /// What was found out about the kernel.
     pub facts: Facts,
-    /// What was attached.
+    /// What was attached, and what is attached while somebody holds a watched file.
     pub plan: Plan,
+    /// Hooks of the plan that could not be attached, and why.
+    pub refused: Vec<Gap>,
     /// Facts that records cannot give on this kernel.
     pub missing: Vec<&'static str>,
     /// Where records come from.
     pub rings: Rings,
     /// What is watched.
     pub keys: Keys,
+    /// Processes that have a watched file open.
+    pub holders: Holders,
     /// Records that were read while probes were proven and still have to be worked on.
     pub early: Vec<(Ring, Vec<u8>)>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
+    reads: Vec<Link>,
     lost: PerCpuArray<MapData, u64>,
+    repeated: PerCpuArray<MapData, u64>,
+    proving: Array<MapData, u32>,
 }
 
 impl Sensor {
@@ -131,49 +147,150 @@ impl Sensor {
     ///
     /// When no tier works, or the one asked for does not.
     pub fn start(wanted: Option<Tier>) -> Result<Self, LoadError> {
-        let mut facts = facts::gather();
+        let mut facts = facts::gather(plan::call_events());
         // Rights and BTF are checked before anything is touched.
-        let without_fentry = plan::plan(&facts, Some(Tier::Tracepoint));
-        if let Err(error @ (PlanError::NoRights(_) | PlanError::NoBtf(_))) = without_fentry {
-            return Err(error.into());
-        }
+        plan::admit(&facts)?;
         raise_memlock();
         let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
+        facts.learn_types(&btf, plan::functions(), plan::security_hooks(), plan::RING);
+        let candidates = plan::candidates(&facts, wanted)?;
         let Resolved { offsets, missing } = offsets::resolve(&btf).map_err(LoadError::Offsets)?;
-        let has_hook = btf.has_function("security_file_open");
-        let (object, file_slot) = complete_calls(&btf)?;
+        let mut ebpf = object(&btf, &offsets)?;
         drop(btf);
-        let tgid = process::id();
-        let mut ebpf = EbpfLoader::new()
-            .override_global("OFFSETS", &offsets, true)
-            .override_global("AGENT_TGID", &tgid, true)
-            .override_global("FILE_SLOT_ID", &file_slot, true)
-            .load(&object)?;
         let types = aya::Btf::from_sys_fs()?;
         for hook in plan::LIFE {
             attach(&mut ebpf, &types, hook)?;
         }
-        facts.fentry = match (wanted, has_hook) {
-            (Some(Tier::Tracepoint), _) => Answer::No("not tried: another tier was asked for".into()),
-            (_, false) => Answer::No("the kernel has no function security_file_open to attach to".into()),
-            (_, true) => match attach(&mut ebpf, &types, Hook::FileOpen) {
-                Ok(()) => Answer::Yes,
-                Err(error) => Answer::No(error.to_string()),
-            },
+        let array = |ebpf: &mut Ebpf, name| {
+            PerCpuArray::try_from(take(ebpf, name)?).map_err(|source| LoadError::Map { name, source })
         };
-        let plan = plan::plan(&facts, wanted)?;
-        for hook in plan.hooks.iter().filter(|hook| matches!(hook, Hook::Exit { .. })) {
-            attach(&mut ebpf, &types, *hook)?;
-        }
-        let rings = Rings::new(ring(&mut ebpf, "HITS")?, ring(&mut ebpf, "LIFE")?);
-        let lost = PerCpuArray::try_from(take(&mut ebpf, "LOST")?)
-            .map_err(|source| LoadError::Map { name: "LOST", source })?;
-        let keys =
-            Keys::new(take(&mut ebpf, ".bss.filter")?, take(&mut ebpf, "FILE_IDS")?, take(&mut ebpf, "NAME_KEYS")?)?;
+        let proving = Array::try_from(take(&mut ebpf, ".bss.proving")?)
+            .map_err(|source| LoadError::Map { name: ".bss.proving", source })?;
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| tracing::warn!(%error, "what the kernel programs log is not shown"))
             .ok();
-        Ok(Self { facts, plan, missing, rings, keys, early: Vec::new(), logger, ebpf, lost })
+        let mut sensor = Self {
+            facts,
+            plan: candidates[0].clone(),
+            refused: Vec::new(),
+            missing,
+            rings: Rings::new(ring(&mut ebpf, "HITS")?, ring(&mut ebpf, "LIFE")?),
+            keys: Keys::new(
+                take(&mut ebpf, ".bss.filter")?,
+                take(&mut ebpf, "FILE_IDS")?,
+                take(&mut ebpf, "NAME_KEYS")?,
+            )?,
+            holders: Holders::new(take(&mut ebpf, "HOLDERS")?)
+                .map_err(|source| LoadError::Map { name: "HOLDERS", source })?,
+            early: Vec::new(),
+            logger,
+            lost: array(&mut ebpf, "LOST")?,
+            repeated: array(&mut ebpf, "REPEATED")?,
+            proving,
+            reads: Vec::new(),
+            ebpf,
+        };
+        sensor.choose(candidates, &types, wanted.is_some())?;
+        Ok(sensor)
+    }
+
+    /// Attaches the first of the plans whose tier works.
+    fn choose(&mut self, candidates: Vec<Plan>, types: &aya::Btf, only: bool) -> Result<(), LoadError> {
+        let mut reasons = Vec::new();
+        for plan in candidates {
+            match self.attach_tier(&plan, types) {
+                Ok(()) => {
+                    self.plan.reasons.append(&mut reasons);
+                    self.attach_rest(types);
+                    return Ok(());
+                }
+                Err(reason) if only => {
+                    return Err(PlanError::Unavailable { tier: plan.tier.name(), reason }.into());
+                }
+                Err(reason) => reasons.push(format!("{}: {reason}", plan.tier.name())),
+            }
+        }
+        Err(PlanError::Nothing(reasons).into())
+    }
+
+    /// Attaches the hook that makes a tier, and demands that it fires: one of a security module can be attached where
+    /// `bpf` is not active, and then never does.
+    fn attach_tier(&mut self, plan: &Plan, types: &aya::Btf) -> Result<(), String> {
+        let Some(hook) = plan.hooks.iter().copied().find(|hook| plan::makes(*hook)) else {
+            return Err("it has no hook for opens".into());
+        };
+        let link = attach(&mut self.ebpf, types, hook).map_err(|error| error.to_string())?;
+        self.plan = plan.clone();
+        if let Err(failure) = selftest::fires(self, hook) {
+            detach(&mut self.ebpf, link);
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Attaches what else belongs to the tier, and loads what is attached later. What the kernel refuses is a gap.
+    fn attach_rest(&mut self, types: &aya::Btf) {
+        let plan = self.plan.clone();
+        let rest = plan.hooks.iter().filter(|hook| !plan::LIFE.contains(hook) && !plan::makes(**hook));
+        let mut refused = Vec::new();
+        for hook in rest {
+            if let Err(error) = attach(&mut self.ebpf, types, *hook) {
+                refused.push(Gap { hook: *hook, reason: error.to_string() });
+            }
+        }
+        for hook in &plan.reads {
+            if let Err(error) = load(&mut self.ebpf, types, *hook) {
+                refused.push(Gap { hook: *hook, reason: error.to_string() });
+            }
+        }
+        self.plan.hooks.retain(|hook| refused.iter().all(|gap| gap.hook != *hook));
+        self.plan.reads.retain(|hook| refused.iter().all(|gap| gap.hook != *hook));
+        self.refused = refused;
+    }
+
+    /// Attaches the hooks for reads, or takes them away again. Returns those that could not be attached.
+    pub fn watch_reads(&mut self, wanted: bool) -> Vec<Gap> {
+        if wanted != self.reads.is_empty() {
+            return Vec::new();
+        }
+        if !wanted {
+            for link in std::mem::take(&mut self.reads) {
+                detach(&mut self.ebpf, link);
+            }
+            return Vec::new();
+        }
+        let mut refused = Vec::new();
+        for hook in self.plan.reads.clone() {
+            match link(&mut self.ebpf, hook) {
+                Ok(link) => self.reads.push(link),
+                Err(error) => refused.push(Gap { hook, reason: error.to_string() }),
+            }
+        }
+        refused
+    }
+
+    /// Whether reads are watched now.
+    #[must_use]
+    pub fn watches_reads(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
+    /// Has our own doings reported, or no longer: only while probes are proven.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn set_proving(&mut self, proving: bool) -> Result<(), MapError> {
+        self.proving.set(0, u32::from(proving), 0)
+    }
+
+    /// Accesses that were not told because the same program did the same a moment before.
+    ///
+    /// # Errors
+    ///
+    /// When the counter cannot be read.
+    pub fn repeated(&self) -> Result<u64, MapError> {
+        Ok(self.repeated.get(&0, 0)?.iter().sum())
     }
 
     /// Records lost in the kernel so far, by reason. Reasons without a loss are left out.
@@ -213,24 +330,6 @@ impl Sensor {
     }
 }
 
-/// The object with its calls of kernel functions completed, and the BTF id of `struct kiocb`, or 0 where the kernel has no
-/// `bpf_rdonly_cast` (before Linux 6.2) and programs must do without.
-fn complete_calls(btf: &Btf) -> Result<(Vec<u8>, u32), LoadError> {
-    let (call, slot_type) = match (btf.function_id("bpf_rdonly_cast"), btf.structure_id("kiocb")) {
-        (Some(function), Some(kiocb)) => (kfunc::call(function), kiocb),
-        _ => (kfunc::NOTHING, 0),
-    };
-    let placeholder = kfunc::RDONLY_CAST.to_le_bytes();
-    let mut object = OBJECT.to_vec();
-    let mut found = false;
-    // Sections of instructions are aligned, so the placeholder is as well.
-    for instruction in object.chunks_exact_mut(8).filter(|chunk| **chunk == placeholder) {
-        instruction.copy_from_slice(&call.to_le_bytes());
-        found = true;
-    }
-    if found { Ok((object, slot_type)) } else { Err(LoadError::Missing { kind: "call", name: "bpf_rdonly_cast" }) }
-}
-
 fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>, LoadError> {
     RingBuf::try_from(take(ebpf, name)?).map_err(|source| LoadError::Map { name, source })
 }
@@ -239,29 +338,95 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, LoadError
     ebpf.take_map(name).ok_or(LoadError::Missing { kind: "map", name })
 }
 
-/// Loads and attaches one program.
-fn attach(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> {
-    let name = hook.program();
+/// The object, completed for this kernel and with its constants set.
+fn object(btf: &Btf, offsets: &Offsets) -> Result<Ebpf, LoadError> {
+    let (object, file_slot) = patch::complete(OBJECT, btf, offsets)?;
+    let tgid = process::id();
+    let has_registers = u32::from(btf.has_function("bpf_task_pt_regs"));
+    // An id mapping came to stand before the dentry, first for the function and later for the hook.
+    let mapped = |function: &str| u32::from(btf.parameters(function).is_some_and(|count| count > 2));
+    let (setattr, setattr_lsm) = (mapped("security_inode_setattr"), mapped("bpf_lsm_inode_setattr"));
+    let ring_arguments = btf.event_arguments(plan::RING).unwrap_or_default() as u32;
+    Ok(EbpfLoader::new()
+        .override_global("OFFSETS", offsets, true)
+        .override_global("AGENT_TGID", &tgid, true)
+        .override_global("FILE_SLOT_ID", &file_slot, true)
+        .override_global("HAS_TASK_REGISTERS", &has_registers, true)
+        .override_global("SETATTR_DENTRY", &setattr, true)
+        .override_global("SETATTR_DENTRY_LSM", &setattr_lsm, true)
+        .override_global("RING_ARGUMENTS", &ring_arguments, true)
+        .load(&object)?)
+}
+
+/// A program where it is attached.
+enum Link {
+    Call(&'static str, TracePointLinkId),
+    Lsm(&'static str, LsmLinkId),
+    Fentry(&'static str, FEntryLinkId),
+    Typed(&'static str, BtfTracePointLinkId),
+}
+
+fn failed(operation: &'static str, program: &'static str) -> impl Fn(ProgramError) -> LoadError {
+    move |source| LoadError::Program { operation, program, source }
+}
+
+/// A program of the object by its type.
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, LoadError>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     let program = ebpf.program_mut(name).ok_or(LoadError::Missing { kind: "program", name })?;
-    let failed = |operation| move |source| LoadError::Program { operation, program: name, source };
-    match hook {
-        Hook::Life { event, .. } => {
-            let program: &mut BtfTracePoint = program.try_into().map_err(failed("find"))?;
-            program.load(event, types).map_err(failed("load"))?;
-            program.attach().map_err(failed("attach"))?;
-        }
-        Hook::FileOpen => {
-            let program: &mut FEntry = program.try_into().map_err(failed("find"))?;
-            program.load("security_file_open", types).map_err(failed("load"))?;
-            program.attach().map_err(failed("attach"))?;
-        }
-        Hook::Exit { call, .. } => {
-            let program: &mut TracePoint = program.try_into().map_err(failed("find"))?;
-            program.load().map_err(failed("load"))?;
-            program.attach("syscalls", &format!("sys_exit_{call}")).map_err(failed("attach"))?;
-        }
+    program.try_into().map_err(failed("find", name))
+}
+
+/// Loads a hook's program, unless another hook has.
+fn load(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> {
+    let name = hook.program;
+    let loaded = match hook.attach {
+        Attach::Typed(event) => program::<BtfTracePoint>(ebpf, name)?.load(event, types),
+        Attach::Lsm(place) => program::<Lsm>(ebpf, name)?.load(place, types),
+        Attach::Fentry(function) => program::<FEntry>(ebpf, name)?.load(function, types),
+        Attach::Call(_) => program::<TracePoint>(ebpf, name)?.load(),
+    };
+    match loaded {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(source) => Err(failed("load", name)(source)),
     }
-    Ok(())
+}
+
+/// Attaches a loaded program.
+fn link(ebpf: &mut Ebpf, hook: Hook) -> Result<Link, LoadError> {
+    let name = hook.program;
+    let linked = match hook.attach {
+        Attach::Typed(_) => program::<BtfTracePoint>(ebpf, name)?.attach().map(|id| Link::Typed(name, id)),
+        Attach::Lsm(_) => program::<Lsm>(ebpf, name)?.attach().map(|id| Link::Lsm(name, id)),
+        Attach::Fentry(_) => program::<FEntry>(ebpf, name)?.attach().map(|id| Link::Fentry(name, id)),
+        Attach::Call(event) => {
+            program::<TracePoint>(ebpf, name)?.attach("syscalls", event).map(|id| Link::Call(name, id))
+        }
+    };
+    linked.map_err(failed("attach", name))
+}
+
+/// Loads and attaches.
+fn attach(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<Link, LoadError> {
+    load(ebpf, types, hook)?;
+    link(ebpf, hook)
+}
+
+/// Takes a program away. That it is gone already is as good.
+fn detach(ebpf: &mut Ebpf, link: Link) {
+    let outcome = match link {
+        Link::Call(name, id) => program::<TracePoint>(ebpf, name).map(|program| program.detach(id)),
+        Link::Lsm(name, id) => program::<Lsm>(ebpf, name).map(|program| program.detach(id)),
+        Link::Fentry(name, id) => program::<FEntry>(ebpf, name).map(|program| program.detach(id)),
+        Link::Typed(name, id) => program::<BtfTracePoint>(ebpf, name).map(|program| program.detach(id)),
+    };
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "a probe could not be taken away"),
+        Err(error) => tracing::warn!(%error, "a probe could not be taken away"),
+    }
 }
 
 /// Before Linux 5.11 maps count against the locked-memory limit. Where it cannot be raised, loading says so itself.

@@ -2,47 +2,155 @@
 
 use crate::{
     detect::access::Tier,
-    kernel::facts::{Facts, OPENING_CALLS},
+    kernel::facts::{Answer, Facts},
 };
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Attach {
+    /// A tracepoint with typed arguments.
+    Typed(&'static str),
+    /// A hook of the security modules.
+    Lsm(&'static str),
+    /// The entry of a kernel function.
+    Fentry(&'static str),
+    /// An event of a system call: `sys_exit_openat`.
+    Call(&'static str),
+}
+
+/// What a hook is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Forks, execs, exits.
+    Life,
+    /// Files that are opened.
+    Open,
+    /// Descriptors that arrive from other processes.
+    Receive,
+    /// Descriptors that a program has open when it starts.
+    Inherit,
+    /// Files that io_uring opens and reads.
+    Ring,
+    /// Looking into other processes.
+    Inspect,
+    /// Names, permissions, size and mounts of stores.
+    Change,
+    /// Reads through a descriptor. Attached only while somebody holds a watched file.
+    Read,
+}
 
 /// One place in the kernel where one of our programs is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Hook {
-    /// A scheduler tracepoint with typed arguments.
-    Life {
-        /// The tracepoint.
-        event: &'static str,
-        /// The program in our object.
-        program: &'static str,
-    },
-    /// Entry of `security_file_open`.
-    FileOpen,
-    /// Exit of a system call that opens.
-    Exit {
-        /// The system call.
-        call: &'static str,
-        /// The program in our object.
-        program: &'static str,
-    },
+pub struct Hook {
+    /// Name of the program in our object.
+    pub program: &'static str,
+    /// Where.
+    pub attach: Attach,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 impl Hook {
-    /// Name of the program in our object; also the label of its metric.
+    const fn new(program: &'static str, attach: Attach, purpose: Purpose) -> Self {
+        Self { program, attach, purpose }
+    }
+
+    /// How it is called in output and in metrics: one program may be attached to several events.
     #[must_use]
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Life { program, .. } | Self::Exit { program, .. } => program,
-            Self::FileOpen => "file_open",
+    pub fn label(&self) -> &'static str {
+        match self.attach {
+            Attach::Call(event) => event.strip_prefix("sys_").unwrap_or(event),
+            _ => self.program,
+        }
+    }
+
+    /// The kernel's name for the place.
+    #[must_use]
+    pub const fn place(&self) -> &'static str {
+        match self.attach {
+            Attach::Typed(name) | Attach::Lsm(name) | Attach::Fentry(name) | Attach::Call(name) => name,
         }
     }
 }
 
 /// Process life, the same on every tier.
-pub const LIFE: [Hook; 3] = [
-    Hook::Life { event: "sched_process_fork", program: "process_fork" },
-    Hook::Life { event: "sched_process_exec", program: "process_exec" },
-    Hook::Life { event: "sched_process_exit", program: "process_exit" },
+pub const LIFE: [Hook; 4] = [
+    Hook::new("process_fork", Attach::Typed("sched_process_fork"), Purpose::Life),
+    Hook::new("process_exec", Attach::Typed("sched_process_exec"), Purpose::Life),
+    Hook::new("process_exit", Attach::Typed("sched_process_exit"), Purpose::Life),
+    Hook::new("exec_holder", Attach::Typed("sched_process_exec"), Purpose::Inherit),
 ];
+
+/// Hooks of the security modules: program on tier `lsm`, hook, program on tier `fentry`, function, purpose. The first
+/// makes the tier.
+const SECURITY: [(&str, &str, &str, &str, Purpose); 12] = [
+    ("lsm_file_open", "file_open", "file_open", "security_file_open", Purpose::Open),
+    ("lsm_receive", "file_receive", "file_receive", "security_file_receive", Purpose::Receive),
+    ("lsm_ptrace", "ptrace_access_check", "ptrace_check", "security_ptrace_access_check", Purpose::Inspect),
+    ("lsm_link", "inode_link", "inode_link", "security_inode_link", Purpose::Change),
+    ("lsm_rename", "inode_rename", "inode_rename", "security_inode_rename", Purpose::Change),
+    ("lsm_unlink", "inode_unlink", "inode_unlink", "security_inode_unlink", Purpose::Change),
+    ("lsm_symlink", "inode_symlink", "inode_symlink", "security_inode_symlink", Purpose::Change),
+    ("lsm_setattr", "inode_setattr", "inode_setattr", "security_inode_setattr", Purpose::Change),
+    ("lsm_mount", "sb_mount", "sb_mount", "security_sb_mount", Purpose::Change),
+    ("lsm_move_mount", "move_mount", "move_mount", "security_move_mount", Purpose::Change),
+    ("lsm_file_read", "file_permission", "file_read", "security_file_permission", Purpose::Read),
+    ("lsm_file_map", "mmap_file", "file_map", "security_mmap_file", Purpose::Read),
+];
+
+/// Memory of a traced process is read: no security module is asked, so this is a function on both of these tiers.
+const PEEK: Hook = Hook::new("ptrace_peek", Attach::Fentry("ptrace_access_vm"), Purpose::Inspect);
+
+/// Tier `tracepoint`. The kernel may have no `open` and `creat`; `openat` makes the tier, because libc uses it for nearly
+/// every open.
+const CALLS: [Hook; 22] = [
+    Hook::new("exit_open", Attach::Call("sys_exit_open"), Purpose::Open),
+    Hook::new("exit_openat", Attach::Call(OPENAT), Purpose::Open),
+    Hook::new("exit_openat2", Attach::Call("sys_exit_openat2"), Purpose::Open),
+    Hook::new("exit_creat", Attach::Call("sys_exit_creat"), Purpose::Open),
+    Hook::new("exit_handle", Attach::Call("sys_exit_open_by_handle_at"), Purpose::Open),
+    Hook::new("exit_getfd", Attach::Call("sys_exit_pidfd_getfd"), Purpose::Receive),
+    Hook::new("exit_recvmsg", Attach::Call("sys_exit_recvmsg"), Purpose::Receive),
+    Hook::new("exit_recvmmsg", Attach::Call("sys_exit_recvmmsg"), Purpose::Receive),
+    Hook::new("uring_complete", Attach::Typed(RING), Purpose::Ring),
+    Hook::new("enter_ptrace", Attach::Call("sys_enter_ptrace"), Purpose::Inspect),
+    Hook::new("enter_vm_readv", Attach::Call("sys_enter_process_vm_readv"), Purpose::Inspect),
+    Hook::new("enter_getfd", Attach::Call("sys_enter_pidfd_getfd"), Purpose::Inspect),
+    Hook::new("enter_read", Attach::Call("sys_enter_read"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_pread64"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_readv"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_preadv"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_preadv2"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_splice"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_tee"), Purpose::Read),
+    Hook::new("enter_read", Attach::Call("sys_enter_copy_file_range"), Purpose::Read),
+    Hook::new("enter_sendfile", Attach::Call("sys_enter_sendfile64"), Purpose::Read),
+    Hook::new("enter_mmap", Attach::Call("sys_enter_mmap"), Purpose::Read),
+];
+
+/// Exit of the call that makes the tier.
+const OPENAT: &str = "sys_exit_openat";
+
+/// The event that ends a request of io_uring.
+pub const RING: &str = "io_uring_complete";
+
+/// Every event of a system call that a hook uses.
+pub fn call_events() -> impl Iterator<Item = &'static str> {
+    CALLS.iter().filter_map(|hook| match hook.attach {
+        Attach::Call(event) => Some(event),
+        _ => None,
+    })
+}
+
+/// Every kernel function that a hook uses.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    SECURITY.iter().map(|(_, _, _, function, _)| *function).chain([PEEK.place()])
+}
+
+/// Every hook of the security modules that a program uses.
+pub fn security_hooks() -> impl Iterator<Item = &'static str> {
+    SECURITY.iter().map(|(_, hook, ..)| *hook)
+}
 
 /// What to attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +159,21 @@ pub struct Plan {
     pub tier: Tier,
     /// In the order of attaching: process life first, so that no hit lacks its lineage.
     pub hooks: Vec<Hook>,
+    /// Attached only while somebody holds a watched file.
+    pub reads: Vec<Hook>,
+    /// What this kernel has no place for: what is not seen, and why.
+    pub gaps: Vec<Gap>,
     /// Why no better tier was chosen.
     pub reasons: Vec<String>,
+}
+
+/// A hook that cannot be had here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The hook.
+    pub hook: Hook,
+    /// Why not.
+    pub reason: String,
 }
 
 /// Why there is no plan.
@@ -77,75 +198,108 @@ pub enum PlanError {
     Nothing(Vec<String>),
 }
 
-/// Chooses the best tier that works, or the one asked for.
+/// What must hold before anything is loaded.
 ///
 /// # Errors
 ///
-/// When none works, or the one asked for does not.
-pub fn plan(facts: &Facts, wanted: Option<Tier>) -> Result<Plan, PlanError> {
-    if let crate::kernel::facts::Answer::No(reason) = &facts.rights {
+/// When it does not.
+pub fn admit(facts: &Facts) -> Result<(), PlanError> {
+    if let Answer::No(reason) = &facts.rights {
         return Err(PlanError::NoRights(reason.clone()));
     }
-    if let crate::kernel::facts::Answer::No(reason) = &facts.btf {
+    if let Answer::No(reason) = &facts.btf {
         return Err(PlanError::NoBtf(reason.clone()));
     }
-    let candidates = match wanted {
+    Ok(())
+}
+
+/// Plans for the tiers that could work, best first, or for the one asked for. What is wrong with the others is noted in
+/// each. The first whose hooks can be attached, and fire, is the one to use.
+///
+/// # Errors
+///
+/// When none can work, or the one asked for cannot.
+pub fn candidates(facts: &Facts, wanted: Option<Tier>) -> Result<Vec<Plan>, PlanError> {
+    admit(facts)?;
+    let tiers = match wanted {
         Some(tier) => vec![tier],
-        None => vec![Tier::Fentry, Tier::Tracepoint],
+        None => vec![Tier::Lsm, Tier::Fentry, Tier::Tracepoint],
     };
     let mut reasons = Vec::new();
-    for tier in candidates {
-        match hooks(facts, tier) {
-            Ok(opens) => return Ok(Plan { tier, hooks: LIFE.into_iter().chain(opens).collect(), reasons }),
+    let mut plans = Vec::new();
+    for tier in tiers {
+        match plan(facts, tier) {
+            Ok(plan) => plans.push(Plan { reasons: reasons.clone(), ..plan }),
             Err(reason) if wanted.is_some() => return Err(PlanError::Unavailable { tier: tier.name(), reason }),
             Err(reason) => reasons.push(format!("{}: {reason}", tier.name())),
         }
     }
-    Err(PlanError::Nothing(reasons))
+    if plans.is_empty() { Err(PlanError::Nothing(reasons)) } else { Ok(plans) }
 }
 
-fn hooks(facts: &Facts, tier: Tier) -> Result<Vec<Hook>, String> {
-    use crate::kernel::facts::Answer;
-    match tier {
-        Tier::Lsm => Err("this version has no `lsm` tier yet".into()),
-        Tier::Fentry => match &facts.fentry {
-            Answer::Yes => Ok(vec![Hook::FileOpen]),
-            Answer::No(reason) => Err(reason.clone()),
-        },
-        Tier::Tracepoint => {
-            // `openat` is what libc uses for nearly every open: without it the tier would be a pretence.
-            if let Some(Answer::No(reason)) = facts.exits.get("openat") {
-                return Err(format!("no exit event of openat: {reason}"));
+/// The plan for a tier, or why it cannot work.
+fn plan(facts: &Facts, tier: Tier) -> Result<Plan, String> {
+    let hooks: Vec<Hook> = match tier {
+        Tier::Lsm => {
+            if let Answer::No(reason) = &facts.lsm {
+                return Err(reason.clone());
             }
-            let found = OPENING_CALLS.into_iter().filter(|call| facts.exits.get(call).is_some_and(Answer::yes));
-            Ok(found.map(|call| Hook::Exit { call, program: exit_program(call) }).collect())
+            security(|(program, hook, _, _, purpose)| Hook::new(program, Attach::Lsm(hook), purpose))
+        }
+        Tier::Fentry => {
+            security(|(_, _, program, function, purpose)| Hook::new(program, Attach::Fentry(function), purpose))
+        }
+        Tier::Tracepoint => CALLS.to_vec(),
+    };
+    let mut plan = Plan { tier, hooks: LIFE.to_vec(), reads: Vec::new(), gaps: Vec::new(), reasons: Vec::new() };
+    for hook in hooks {
+        match offered(facts, hook) {
+            Answer::Yes if hook.purpose == Purpose::Read => plan.reads.push(hook),
+            Answer::Yes => plan.hooks.push(hook),
+            Answer::No(reason) if makes(hook) => return Err(reason),
+            Answer::No(reason) => plan.gaps.push(Gap { hook, reason }),
         }
     }
+    Ok(plan)
 }
 
-fn exit_program(call: &str) -> &'static str {
-    match call {
-        "open" => "exit_open",
-        "openat2" => "exit_openat2",
-        "creat" => "exit_creat",
-        "open_by_handle_at" => "exit_open_by_handle",
-        _ => "exit_openat",
+fn security(hook: impl Fn((&'static str, &'static str, &'static str, &'static str, Purpose)) -> Hook) -> Vec<Hook> {
+    SECURITY.into_iter().map(hook).chain([PEEK]).collect()
+}
+
+/// Whether the tier would be a pretence without this hook.
+#[must_use]
+pub fn makes(hook: Hook) -> bool {
+    hook.purpose == Purpose::Open && matches!(hook.attach, Attach::Lsm(_) | Attach::Fentry(_) | Attach::Call(OPENAT))
+}
+
+fn offered(facts: &Facts, hook: Hook) -> Answer {
+    let known = |answer: Option<&Answer>| answer.cloned().unwrap_or_else(|| Answer::No("not asked for".into()));
+    match hook.attach {
+        Attach::Typed(RING) => facts.ring.clone(),
+        Attach::Typed(_) => Answer::Yes,
+        Attach::Lsm(name) => known(facts.security_hooks.get(name)),
+        Attach::Fentry(name) => known(facts.functions.get(name)),
+        Attach::Call(name) => known(facts.events.get(name)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::facts::Answer;
 
     fn facts() -> Facts {
+        let yes = |names: Vec<&'static str>| names.into_iter().map(|name| (name, Answer::Yes)).collect();
         Facts {
             release: "6.12".into(),
             btf: Answer::Yes,
             rights: Answer::Yes,
-            lsm: None,
-            fentry: Answer::Yes,
-            exits: OPENING_CALLS.map(|call| (call, Answer::Yes)).into_iter().collect(),
+            security_modules: Some(vec!["capability".into(), "bpf".into()]),
+            lsm: Answer::Yes,
+            security_hooks: yes(security_hooks().collect()),
+            functions: yes(functions().collect()),
+            events: yes(call_events().collect()),
+            ring: Answer::Yes,
         }
     }
 
@@ -153,55 +307,68 @@ mod tests {
         Answer::No("no".into())
     }
 
-    type Expected = Result<(Tier, Vec<&'static str>), PlanError>;
+    fn with(change: fn(&mut Facts)) -> Facts {
+        let mut facts = facts();
+        change(&mut facts);
+        facts
+    }
 
     #[test]
-    fn table() {
-        let with = |change: fn(&mut Facts)| {
-            let mut facts = facts();
-            change(&mut facts);
-            facts
-        };
-        let programs = |facts: &Facts, wanted| {
-            plan(facts, wanted).map(|plan| (plan.tier, plan.hooks[3..].iter().map(|hook| hook.program()).collect()))
-        };
-        let all = vec!["exit_open", "exit_openat", "exit_openat2", "exit_creat", "exit_open_by_handle"];
-        let cases: Vec<(Facts, Option<Tier>, Expected)> = vec![
-            (facts(), None, Ok((Tier::Fentry, vec!["file_open"]))),
-            (facts(), Some(Tier::Tracepoint), Ok((Tier::Tracepoint, all.clone()))),
-            (with(|facts| facts.fentry = no()), None, Ok((Tier::Tracepoint, all))),
+    fn tiers_in_order() {
+        type Case = (fn(&mut Facts), Option<Tier>, Result<Vec<Tier>, PlanError>);
+        let cases: Vec<Case> = vec![
+            (|_| {}, None, Ok(vec![Tier::Lsm, Tier::Fentry, Tier::Tracepoint])),
+            (|_| {}, Some(Tier::Tracepoint), Ok(vec![Tier::Tracepoint])),
+            (|facts| facts.lsm = no(), None, Ok(vec![Tier::Fentry, Tier::Tracepoint])),
             (
-                with(|facts| {
-                    facts.fentry = no();
-                    facts.exits.extend([("open", no()), ("creat", no())]);
-                }),
+                |facts| facts.lsm = no(),
+                Some(Tier::Lsm),
+                Err(PlanError::Unavailable { tier: "lsm", reason: "no".into() }),
+            ),
+            (
+                |facts| {
+                    facts.functions.insert("security_file_open", no());
+                },
                 None,
-                Ok((Tier::Tracepoint, vec!["exit_openat", "exit_openat2", "exit_open_by_handle"])),
+                Ok(vec![Tier::Lsm, Tier::Tracepoint]),
             ),
             (
-                with(|facts| facts.fentry = no()),
-                Some(Tier::Fentry),
-                Err(PlanError::Unavailable { tier: "fentry", reason: "no".into() }),
-            ),
-            (
-                with(|facts| {
-                    facts.fentry = no();
-                    facts.exits.insert("openat", no());
-                }),
+                |facts| {
+                    facts.lsm = no();
+                    facts.functions.insert("security_file_open", no());
+                    facts.events.insert(OPENAT, no());
+                },
                 None,
-                Err(PlanError::Nothing(vec!["fentry: no".into(), "tracepoint: no exit event of openat: no".into()])),
+                Err(PlanError::Nothing(vec!["lsm: no".into(), "fentry: no".into(), "tracepoint: no".into()])),
             ),
-            (with(|facts| facts.btf = no()), None, Err(PlanError::NoBtf("no".into()))),
-            (with(|facts| facts.rights = no()), None, Err(PlanError::NoRights("no".into()))),
+            (|facts| facts.btf = no(), None, Err(PlanError::NoBtf("no".into()))),
+            (|facts| facts.rights = no(), None, Err(PlanError::NoRights("no".into()))),
         ];
-        for (facts, wanted, expected) in cases {
-            assert_eq!(programs(&facts, wanted), expected, "{facts:?} {wanted:?}");
+        for (change, wanted, expected) in cases {
+            let facts = with(change);
+            let tiers = candidates(&facts, wanted).map(|plans| plans.iter().map(|plan| plan.tier).collect::<Vec<_>>());
+            assert_eq!(tiers, expected, "{facts:?} {wanted:?}");
         }
     }
 
     #[test]
-    fn life_comes_first() {
-        let plan = plan(&facts(), None).unwrap();
-        assert_eq!(plan.hooks[..3], LIFE);
+    fn what_a_kernel_has_no_place_for_is_a_gap_and_said() {
+        let facts = with(|facts| {
+            facts.events.insert("sys_exit_open", no());
+            facts.ring = no();
+        });
+        let plan = candidates(&facts, Some(Tier::Tracepoint)).unwrap().remove(0);
+        assert_eq!(plan.gaps.iter().map(|gap| gap.hook.label()).collect::<Vec<_>>(), ["exit_open", "uring_complete"]);
+        assert!(plan.hooks.iter().all(|hook| hook.label() != "exit_open"));
+    }
+
+    #[test]
+    fn life_comes_first_and_reads_wait() {
+        for plan in candidates(&facts(), None).unwrap() {
+            assert_eq!(plan.hooks[..4], LIFE);
+            assert!(plan.hooks.iter().all(|hook| hook.purpose != Purpose::Read));
+            assert!(plan.reads.iter().all(|hook| hook.purpose == Purpose::Read) && !plan.reads.is_empty());
+            assert_eq!(plan.hooks.iter().filter(|hook| makes(**hook)).count(), 1);
+        }
     }
 }

@@ -1,21 +1,30 @@
 //! An attached program is not a live one: each must report a thing that we do on purpose.
 
 use std::{
+    fs::File,
+    os::fd::AsRawFd,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use tokenhound_common::watch::FileWatch;
+use tokenhound_common::{
+    record::FileId,
+    watch::{FileKey, FileWatch},
+};
 
 use crate::{
     ingest::{
         decode::{Decoded, Decoder},
-        observation::Observation,
+        observation::{Object, Observation, Way},
         sequence::Ring,
     },
     kernel::file_id,
-    probe::{canary::Canary, load::Sensor, plan::Hook},
+    probe::{
+        canary::{Canary, child, descriptors, names},
+        load::Sensor,
+        plan::{Attach, Hook, Purpose},
+    },
 };
 
 /// How long a probe has to report.
@@ -30,80 +39,171 @@ pub struct Proof {
     pub failure: Option<String>,
 }
 
+/// What the probes are shown.
+struct Scene {
+    file: Canary,
+    open: File,
+    id: FileId,
+    child: child::Canary,
+    /// A process that has ended.
+    gone: u32,
+}
+
+impl Scene {
+    fn set(directory: &Path) -> Result<Self, String> {
+        let file = Canary::create(directory)
+            .map_err(|error| format!("create the canary file in {}: {error}", directory.display()))?;
+        let id = file_id::of(file.path()).map_err(|error| format!("identify the canary file: {error}"))?;
+        let open = File::open(file.path()).map_err(|error| format!("open the canary file: {error}"))?;
+        let child = child::Canary::start().map_err(|error| format!("start a child: {error}"))?;
+        Ok(Self { file, open, id, child, gone: provoke_life()? })
+    }
+
+    /// Does what `hook` must see.
+    fn provoke(&self, hook: Hook) -> std::io::Result<()> {
+        let place = hook.place();
+        let call = place.strip_prefix("sys_exit_").or_else(|| place.strip_prefix("sys_enter_"));
+        match hook.purpose {
+            Purpose::Life => Ok(()),
+            Purpose::Open => self.file.open(call.unwrap_or("openat")),
+            Purpose::Receive => descriptors::receive(&self.open, call.unwrap_or("recvmsg")),
+            Purpose::Ring => descriptors::read(&self.open, "io_uring"),
+            Purpose::Read => {
+                let maps = place.ends_with("mmap_file");
+                descriptors::read(&self.open, call.unwrap_or(if maps { "mmap" } else { "read" }))
+            }
+            Purpose::Inherit => self.inherit(),
+            Purpose::Inspect => self.child.inspect(place),
+            Purpose::Change => names::change(self.file.path(), place.strip_prefix("security_").unwrap_or(place)),
+        }
+    }
+
+    /// Starts a program that has the file open.
+    fn inherit(&self) -> std::io::Result<()> {
+        let open = File::open(self.file.path())?;
+        end_at_once().stdin(open).spawn()?.wait().map(drop)
+    }
+
+    /// Is `seen` what `hook` had to report?
+    fn answers(&self, hook: Hook, seen: &Observation) -> bool {
+        let own = std::process::id();
+        match (hook.purpose, seen) {
+            (Purpose::Life, Observation::Fork(fork)) => hook.program == "process_fork" && fork.child.tgid == self.gone,
+            (Purpose::Life, Observation::Exec(exec)) => {
+                hook.program == "process_exec" && exec.task.key.tgid == self.gone
+            }
+            (Purpose::Life, Observation::Exit(exit)) => {
+                hook.program == "process_exit" && exit.process.tgid == self.gone
+            }
+            (Purpose::Open, Observation::Open(open)) => open.canary && open.way == Way::Open,
+            (Purpose::Inherit, Observation::Open(open)) => open.canary && open.way == Way::Exec,
+            (Purpose::Receive, Observation::Open(open)) => open.canary && open.way == Way::Receive,
+            (Purpose::Ring | Purpose::Read, Observation::Open(open)) => {
+                open.canary && matches!(open.way, Way::Read | Way::Map)
+            }
+            (Purpose::Inspect, Observation::Open(open)) => {
+                open.task.key.tgid == own && matches!(open.object, Object::Process(..))
+            }
+            (Purpose::Change, Observation::Change(change)) => change.task.key.tgid == own,
+            _ => false,
+        }
+    }
+}
+
 /// Makes each probe prove itself. Records of others that arrive meanwhile are kept in [`Sensor::early`].
 #[must_use]
 pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
-    let canary = Canary::create(directory)
-        .map_err(|error| format!("create the canary file in {}: {error}", directory.display()))
-        .and_then(|canary| watch(sensor, &canary).map(|()| canary));
+    let refused = sensor.refused.iter().map(|gap| Proof { hook: gap.hook, failure: Some(gap.reason.clone()) });
+    let mut proofs: Vec<Proof> = refused.collect();
+    let scene = Scene::set(directory).and_then(|scene| {
+        // Links and mounts are told by the names they are given.
+        let name = scene.file.path().file_name().unwrap_or_default();
+        sensor.keys.watch_directories([name.as_encoded_bytes()]);
+        watch(sensor, scene.id).map(|()| scene)
+    });
+    let life = |hook: &&Hook| hook.purpose == Purpose::Life;
+    // What was done before we asked for it to be told is told all the same.
     let hooks = sensor.plan.hooks.clone();
-    let child = provoke_life();
-    let proofs = hooks
-        .into_iter()
-        .map(|hook| {
-            let outcome = match (&canary, &child, hook) {
-                (_, Err(error), Hook::Life { .. }) => Err(error.clone()),
-                (_, Ok(pid), Hook::Life { program, .. }) => expect(sensor, |seen| is_life(seen, program, *pid)),
-                (Err(error), ..) => Err(error.clone()),
-                (Ok(canary), _, Hook::FileOpen) => provoke_open(sensor, canary, "openat"),
-                (Ok(canary), _, Hook::Exit { call, .. }) => provoke_open(sensor, canary, call),
-            };
-            Proof { hook, failure: outcome.err() }
-        })
-        .collect();
-    if let Ok(canary) = &canary
-        && let Ok(id) = file_id::of(canary.path())
-    {
-        // The bit stays set until the next scan; the exact map no longer knows the file.
-        let _ = sensor.keys.forget(tokenhound_common::watch::FileKey::of(id));
+    for hook in hooks.iter().filter(life) {
+        proofs.push(proof(sensor, &scene, *hook, 0));
+    }
+    let begun = sensor.set_proving(true).map_err(|error| format!("tell the programs to report us: {error}"));
+    let scene = begun.and(scene);
+    for hook in hooks.iter().filter(|hook| !life(hook)) {
+        let from = sensor.early.len();
+        proofs.push(proof(sensor, &scene, *hook, from));
+    }
+    let refused = sensor.watch_reads(true);
+    for hook in sensor.plan.reads.clone() {
+        let from = sensor.early.len();
+        proofs.push(match refused.iter().find(|gap| gap.hook == hook) {
+            Some(gap) => Proof { hook, failure: Some(gap.reason.clone()) },
+            None => proof(sensor, &scene, hook, from),
+        });
+    }
+    sensor.watch_reads(false);
+    if let Ok(scene) = &scene {
+        // Its place in the filter stays until the next scan; the exact map no longer knows the file.
+        let _ = sensor.keys.forget(FileKey::of(scene.id));
+    }
+    if let Err(error) = sensor.set_proving(false) {
+        tracing::warn!(%error, "the programs go on reporting the agent itself");
     }
     proofs
 }
 
-fn watch(sensor: &mut Sensor, canary: &Canary) -> Result<(), String> {
-    let id = file_id::of(canary.path()).map_err(|error| format!("identify the canary file: {error}"))?;
+/// Lets one probe prove itself with a record at `from` or later among the early ones: those before were answers to
+/// something else. They all stay there, or their sequence numbers would be missed later.
+fn proof(sensor: &mut Sensor, scene: &Result<Scene, String>, hook: Hook, from: usize) -> Proof {
+    let outcome = scene.as_ref().map_err(Clone::clone).and_then(|scene| {
+        scene.provoke(hook).map_err(|error| format!("do what it must see ({}): {error}", hook.place()))?;
+        find(sensor, from, |seen| scene.answers(hook, &seen.observation))
+    });
+    Proof { hook, failure: outcome.err() }
+}
+
+/// Does the hook that makes a tier report anything at all?
+///
+/// # Errors
+///
+/// When it does not, or when nothing could be done for it to report.
+pub fn fires(sensor: &mut Sensor, hook: Hook) -> Result<(), String> {
+    let asked = |error: std::io::Error| format!("open a file of our own: {error}");
+    let file = descriptors::nameless().map_err(asked)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let id = file_id::of_open(&file).map_err(asked)?;
+    watch(sensor, id)?;
+    let proving = |error| format!("tell the programs to report us: {error}");
+    sensor.set_proving(true).map_err(proving)?;
+    let opened = File::open(path).map_err(asked);
+    let from = sensor.early.len();
+    let outcome = opened
+        .and_then(|_| find(sensor, from, |seen| matches!(&seen.observation, Observation::Open(open) if open.canary)));
+    sensor.set_proving(false).map_err(proving)?;
+    let _ = sensor.keys.forget(FileKey::of(id));
+    outcome.map_err(|error| match hook.attach {
+        Attach::Lsm(_) => format!("{error}; is `bpf` among the active security modules?"),
+        _ => error,
+    })
+}
+
+fn watch(sensor: &mut Sensor, id: FileId) -> Result<(), String> {
     sensor.keys.watch(id, FileWatch::ITSELF | FileWatch::CANARY).map(drop).map_err(|error| error.to_string())
+}
+
+/// A program that ends at once.
+fn end_at_once() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// Starts a program that ends at once, and returns its pid.
 fn provoke_life() -> Result<u32, String> {
-    let mut child = Command::new("/proc/self/exe")
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("start a child: {error}"))?;
+    let mut child = end_at_once().spawn().map_err(|error| format!("start a child: {error}"))?;
     let pid = child.id();
     child.wait().map_err(|error| format!("wait for the child: {error}"))?;
     Ok(pid)
-}
-
-fn is_life(seen: &Decoded, program: &str, pid: u32) -> bool {
-    match (&seen.observation, program) {
-        (Observation::Fork(fork), "process_fork") => fork.child.tgid == pid,
-        (Observation::Exec(exec), "process_exec") => exec.task.key.tgid == pid,
-        (Observation::Exit(exit), "process_exit") => exit.process.tgid == pid,
-        _ => false,
-    }
-}
-
-fn provoke_open(sensor: &mut Sensor, canary: &Canary, call: &str) -> Result<(), String> {
-    // Each call is answered by one record: those before it cannot answer for it. They all stay among the early ones,
-    // or their sequence numbers would be missed later.
-    let from = sensor.early.len();
-    canary.open(call).map_err(|error| format!("open the canary file with {call}: {error}"))?;
-    let own = std::process::id();
-    find(
-        sensor,
-        from,
-        |seen| matches!(&seen.observation, Observation::Open(open) if open.canary && open.task.key.tgid == own),
-    )
-}
-
-/// Waits for a record, wherever it is among the early ones.
-fn expect(sensor: &mut Sensor, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
-    find(sensor, 0, wanted)
 }
 
 /// Waits for a record at `from` or later among the early ones.

@@ -174,32 +174,51 @@ fn the_plan_fits_the_kernel() {
     assert!(keys.len() < MAX_NAME_KEYS as usize / 4, "{}", keys.len());
     assert!(keys.iter().all(|key| key.shape != 0));
     let filter = plan.filter();
-    let set = |words: &[u64]| words.iter().map(|word| word.count_ones()).sum::<u32>();
-    // A name that is not watched passes the filter with the share of set bits.
-    assert!(set(&filter.names) < 1200, "{}", set(&filter.names));
-    assert!(set(&filter.directories) < 300, "{}", set(&filter.directories));
+    // A name that is not watched passes with the share of slots that let it.
+    let set = |place: Place| filter.names.iter().filter(|slot| **slot & place.0 != 0).count();
+    assert!(set(Place::NAME) < 200, "{}", set(Place::NAME));
+    assert!(set(Place::PARENT) < 100, "{}", set(Place::PARENT));
+    assert!(set(Place::GRANDPARENT) < 60, "{}", set(Place::GRANDPARENT));
 }
 
 #[test]
 fn every_key_passes_the_filter() {
     let plan = shipped_catalogue().watch_plan();
     let filter = plan.filter();
-    let bit = |name: &str, words: &[u64], long: u64| {
-        let len = name.len() as u32;
-        if len >= LONG_NAME {
-            return long >> (len & 63) & 1 == 1;
-        }
-        let bit = name_bit(len, name_head(name.as_bytes()));
-        words[(bit / 64) as usize] >> (bit % 64) & 1 == 1
-    };
+    let place = |name: &Option<String>| filter.place(name.as_deref().unwrap_or("something else").as_bytes());
     for key in plan.keys() {
-        let named = key.name.as_ref().is_some_and(|name| bit(name, &filter.names, filter.long_names));
-        let above = [&key.parent, &key.grandparent];
-        let directory = above
-            .iter()
-            .filter_map(|name| name.as_ref())
-            .any(|name| bit(name, &filter.directories, filter.long_directories));
-        assert!(named || directory, "{key:?}");
+        let names = [&key.name, &key.parent, &key.grandparent].map(place);
+        assert!(Place::may_match(names[0], names[1], names[2]), "{key:?}");
+    }
+}
+
+#[test]
+fn names_that_a_key_fixes_together_must_all_be_there() {
+    let mut filter = Filter::EMPTY;
+    for key in [("f", "d", ""), ("g", "", "e"), ("", "h", "i")] {
+        let own = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        let key = Key { name: own(key.0), parent: own(key.1), grandparent: own(key.2) };
+        for (name, place) in key.places().into_iter().flatten() {
+            filter.add_name(name.as_bytes(), place);
+        }
+    }
+    let passes = |name: &str, parent: &str, grandparent: &str| {
+        let [name, parent, grandparent] = [name, parent, grandparent].map(|name| filter.place(name.as_bytes()));
+        Place::may_match(name, parent, grandparent)
+    };
+    for (name, parent, grandparent) in [("f", "d", "x"), ("g", "x", "e"), ("x", "h", "i")] {
+        assert!(passes(name, parent, grandparent), "{name} {parent} {grandparent}");
+    }
+    for (name, parent, grandparent) in [
+        ("f", "x", "d"),
+        ("x", "d", "x"),
+        ("g", "e", "x"),
+        ("x", "x", "e"),
+        ("x", "h", "x"),
+        ("x", "x", "i"),
+        ("d", "f", "x"),
+    ] {
+        assert!(!passes(name, parent, grandparent), "{name} {parent} {grandparent}");
     }
 }
 
@@ -208,8 +227,8 @@ fn long_names_are_filtered_by_their_length() {
     let long = "n".repeat(40);
     let mut plan = WatchPlan::default();
     plan.add(0, Pattern::parse(&format!("~/.x/{long}")).unwrap());
-    assert_eq!(plan.filter().long_names, 1 << 40);
-    assert_eq!(plan.filter().names, Filter::EMPTY.names);
+    assert_eq!(plan.filter().place(&[b'm'; 40]), Place::NAME_OF_PARENT);
+    assert_eq!(plan.filter().place(&[b'n'; 41]), Place(0));
     let too_long = "n".repeat(KEY_NAME_BYTES + 1);
     let mut plan = WatchPlan::default();
     plan.add(0, Pattern::parse(&format!("~/.x/{too_long}")).unwrap());

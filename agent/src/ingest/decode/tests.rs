@@ -11,7 +11,7 @@ const PARENT: ProcessKey = ProcessKey::new(1_000, 10);
 const CHILD: ProcessKey = ProcessKey::new(2_000, 20);
 
 fn header(kind: Kind, flags: u16) -> Header {
-    Header { kind: kind.0, flags, cpu: 3, sequence: 7, time_ns: 5_000 }
+    Header { kind: kind.0, flags, lane: 3, sequence: 7, time_ns: 5_000 }
 }
 
 fn raw_task() -> record::Task {
@@ -100,22 +100,24 @@ fn exec_bytes(parts: &Parts<'_>) -> Vec<u8> {
     record_of(&head, &[parts.path, parts.cwd, parts.script, parts.args, parts.env])
 }
 
-fn open_head(object: record::Object) -> record::Open {
-    record::Open {
-        header: header(Kind::OPEN, 0),
+fn open_head(object: record::Object) -> record::Access {
+    record::Access {
+        header: header(Kind::ACCESS, 0),
         task: raw_task(),
         file: facts(),
         target: PARENT,
         open_flags: 0,
         open_mode: FMODE_READ,
         object: object.0,
-        matched: record::Open::MATCH_NAME,
+        matched: record::Access::MATCH_NAME,
         path_len: 0,
-        reserved: 0,
+        root_len: 0,
+        way: record::Way::OPEN.0,
+        reserved: [0; 3],
     }
 }
 
-fn open_bytes(mut head: record::Open, path: &[u8]) -> Vec<u8> {
+fn open_bytes(mut head: record::Access, path: &[u8]) -> Vec<u8> {
     head.path_len = path.len() as u16;
     record_of(&head, &[path])
 }
@@ -174,23 +176,30 @@ fn decodes_every_kind() {
             object,
             file: facts(),
             path: path("/home/me/.aws/credentials"),
+            path_in_root: None,
+            way: Way::Open,
             unlinked: false,
             mode: OpenMode { read: true, write: false, truncate: false },
             canary: false,
         }))
     };
+    let inspected = |how| Object::Process(how, Inspected::Key(PARENT));
     let open = |object| open_bytes(open_head(object), b"credentials\0.aws\0me\0home\0");
     for (bytes, wanted) in [
         (record_of(&fork, &[]), Observation::Fork(Fork { time, parent: PARENT, child: CHILD })),
         (record_of(&exit, &[]), Observation::Exit(Exit { time, process: CHILD })),
         (whole_exec(), Observation::Exec(Box::new(wanted_exec))),
         (open(record::Object::FILE), wanted_open(Object::File)),
-        (open(record::Object::PROC_ENVIRON), wanted_open(Object::ProcEnviron(PARENT))),
-        (open(record::Object::PROC_MEM), wanted_open(Object::ProcMem(PARENT))),
+        (open(record::Object::PROC_ENVIRON), wanted_open(inspected(Inspection::Environ))),
+        (open(record::Object::PROC_MEM), wanted_open(inspected(Inspection::Mem))),
+        (open(record::Object::PTRACE_ATTACH), wanted_open(inspected(Inspection::PtraceAttach))),
+        (open(record::Object::PTRACE_PEEK), wanted_open(inspected(Inspection::PtracePeek))),
+        (open(record::Object::VM_READ), wanted_open(inspected(Inspection::ProcessVmReadv))),
+        (open(record::Object::PIDFD_GETFD), wanted_open(inspected(Inspection::PidfdGetfd))),
     ] {
         let decoded = decoder(&["AWS_CONFIG_FILE"]).decode(&bytes).unwrap();
         assert_eq!(decoded.observation, wanted);
-        assert_eq!((decoded.header.cpu, decoded.header.sequence, decoded.header.time_ns), (3, 7, 5_000));
+        assert_eq!((decoded.header.lane, decoded.header.sequence, decoded.header.time_ns), (3, 7, 5_000));
     }
 }
 
@@ -202,7 +211,7 @@ fn a_record_cut_anywhere_is_an_error() {
         (Kind::FORK, record_of(&fork, &[])),
         (Kind::EXIT, record_of(&exit, &[])),
         (Kind::EXEC, whole_exec()),
-        (Kind::OPEN, open_bytes(open_head(record::Object::FILE), b"credentials\0.aws\0")),
+        (Kind::ACCESS, open_bytes(open_head(record::Object::FILE), b"credentials\0.aws\0")),
     ] {
         for len in 0..bytes.len() {
             let kind = if len < size_of::<Header>() { 0 } else { kind.0 };
@@ -217,11 +226,11 @@ fn a_record_cut_anywhere_is_an_error() {
 
 #[test]
 fn what_it_does_not_know_is_an_error() {
-    for kind in [0, 5, 255, u16::MAX] {
+    for kind in [0, 6, 255, u16::MAX] {
         let bytes = record_of(&Header { kind, ..Header::default() }, &[&[0; 512]]);
         assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Kind(kind));
     }
-    for object in [0, 4, u16::MAX] {
+    for object in [0, 8, u16::MAX] {
         let bytes = open_bytes(open_head(record::Object(object)), b"x\0");
         assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Object(object));
     }
@@ -256,7 +265,7 @@ fn joins_paths_leaf_first() {
         assert_eq!(found.cwd, found.path);
 
         let mut head = open_head(record::Object::FILE);
-        head.header.flags = if truncated { record::Open::PATH_TRUNCATED } else { 0 };
+        head.header.flags = if truncated { record::Access::PATH_TRUNCATED } else { 0 };
         assert_eq!(opened(&open_bytes(head, components)).path, found.path);
     }
     // File names are bytes.
@@ -371,9 +380,9 @@ fn how_a_file_was_opened() {
         (FMODE_READ, 0, 0, 0, (true, false, false, false, false)),
         (FMODE_WRITE, truncate, 0, 0, (false, true, true, false, false)),
         (FMODE_READ | FMODE_WRITE, 0, 0, 0, (true, true, false, false, false)),
-        (FMODE_READ, 0, record::Open::UNLINKED, 0, (true, false, false, true, false)),
-        (FMODE_READ, 0, 0, record::Open::MATCH_CANARY, (true, false, false, false, true)),
-        (!(FMODE_READ | FMODE_WRITE), !truncate, 0, !record::Open::MATCH_CANARY, (false, false, false, false, false)),
+        (FMODE_READ, 0, record::Access::UNLINKED, 0, (true, false, false, true, false)),
+        (FMODE_READ, 0, 0, record::Access::MATCH_CANARY, (true, false, false, false, true)),
+        (!(FMODE_READ | FMODE_WRITE), !truncate, 0, !record::Access::MATCH_CANARY, (false, false, false, false, false)),
     ] {
         let mut head = open_head(record::Object::FILE);
         (head.open_mode, head.open_flags, head.header.flags, head.matched) = (mode, flags, record_flags, matched);
@@ -401,8 +410,8 @@ fn any_bytes_are_decoded_or_refused() {
             for len in bytes[std::mem::offset_of!(record::Exec, path_len)..heads].chunks_exact_mut(2) {
                 len.copy_from_slice(&(random.below(80) as u16).to_ne_bytes());
             }
-            if bytes.len() >= size_of::<record::Open>() {
-                let at = std::mem::offset_of!(record::Open, object);
+            if bytes.len() >= size_of::<record::Access>() {
+                let at = std::mem::offset_of!(record::Access, object);
                 bytes[at..at + 8].copy_from_slice(&[
                     random.below(5) as u8,
                     0,

@@ -15,7 +15,7 @@ use object::{Object as _, ObjectSection as _};
 use tokenhound_common::{
     fields::{FIELDS, Offsets},
     process::ProcessKey,
-    record::{Exec, Exit, FileFacts, FileId, Fork, Header, Open, Task},
+    record::{Access, Change, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
     watch::{FileKey, FileWatch, Filter, NameKey},
 };
 
@@ -59,7 +59,7 @@ macro_rules! layouts {
 fn layouts() -> Vec<Layout> {
     let mut layouts = layouts! {
         ProcessKey { start_ns, tgid, reserved }
-        Header { kind, flags, cpu, sequence, time_ns }
+        Header { kind, flags, lane, sequence, time_ns }
         FileId { inode, device, generation }
         Task {
             key, parent, tid, uid, euid, gid, login_uid, audit_session, session, tty, mount_namespace, pid_namespace,
@@ -69,8 +69,11 @@ fn layouts() -> Vec<Layout> {
         Fork { header, parent, child }
         Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, reserved }
         Exit { header, process }
-        Open { header, task, file, target, open_flags, open_mode, object, matched, path_len, reserved }
-        Filter { files, names, directories, long_names, long_directories }
+        Access {
+            header, task, file, target, open_flags, open_mode, object, matched, path_len, root_len, way, reserved
+        }
+        Change { header, task, file, detail, what, matched, path_len, other_len }
+        Filter { files, names }
         NameKey { name, parent, grandparent, shape, reserved }
         FileKey { inode, device, reserved }
         FileWatch { generation, flags }

@@ -157,3 +157,13 @@ fn a_live_child_is_found_and_meets_its_own_records() {
     drop(running);
     assert!(!backfill.is_alive(exact) && backfill.resolve(exact).is_none());
 }
+
+#[test]
+fn a_container_is_only_told_of_the_process_that_is_meant() {
+    let proc = FakeProc::new();
+    proc.add(77, 1, 500, 0, b"x\0");
+    let backfill = proc.backfill();
+    assert_eq!(backfill.membership(ProcessKey::new(4_990_000_000, 77)), None, "another process with this pid");
+    let found = backfill.membership(ProcessKey::new(5_001_234_567, 77)).unwrap();
+    assert_eq!((found.container.unwrap().id.as_str(), found.telling), ("box", true));
+}

@@ -1,5 +1,9 @@
-//! Opens the agent's own canary file in every way that a probe must see.
+//! Does to the agent's own canary everything that a probe must see.
 #![allow(unsafe_code)]
+
+pub mod child;
+pub mod descriptors;
+pub mod names;
 
 use std::{
     ffi::{CStr, CString},
@@ -38,7 +42,7 @@ impl Canary {
         &self.path
     }
 
-    /// Opens it through the system call `call`, one of [`crate::kernel::facts::OPENING_CALLS`].
+    /// Opens it through the system call `call`.
     ///
     /// # Errors
     ///

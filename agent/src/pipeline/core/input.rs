@@ -1,0 +1,182 @@
+//! Everything that crosses the border of the core: inputs, questions and their answers, outputs.
+
+use std::path::{Path, PathBuf};
+
+use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
+
+use crate::{
+    catalogue::homes::EnvOverrides,
+    detect::{change::StoreChange, judge::Verdict},
+    finding::model::Finding,
+    ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
+    lineage::{
+        container::Membership,
+        model::{Chain, Process},
+    },
+};
+
+/// One thing that happens to the core. What is decided follows from the inputs in their order, and from the answers of
+/// the [`World`], alone.
+#[derive(Debug)]
+pub enum Input {
+    /// A record came out of a ring.
+    Record(Ring, Decoded),
+    /// A record could not be decoded.
+    Malformed,
+    /// A process was found in `/proc` that runs already.
+    Found(Box<Process>),
+    /// It is that late: what waits for its order and is old enough goes on.
+    Time(KernelTime),
+    /// A process has closed a file that it had open for writing.
+    Written {
+        /// Which file.
+        file: FileId,
+        /// Who.
+        by: ProcessKey,
+    },
+    /// A process was found to have a file of a store open.
+    Holds(Holder),
+    /// Nothing more will come: all that waits goes on.
+    Drain,
+    /// The wall clock, as kernel time shows it from now on.
+    Clock(Clock),
+    /// Files by which names stores are known.
+    Names {
+        /// These are all; those of before are forgotten.
+        all: bool,
+        /// File and name.
+        names: Vec<(FileKey, PathBuf)>,
+    },
+    /// What a probe's self-test gave.
+    Probe {
+        /// When.
+        time: KernelTime,
+        /// Name of the probe.
+        probe: String,
+        /// What is wrong; `None` when it is live.
+        failure: Option<String>,
+    },
+    /// What was lost since the start, looked at once a second.
+    Losses(Losses),
+}
+
+/// A process that has a file of a store open for reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// When it was found.
+    pub time: KernelTime,
+    /// Which process.
+    pub process: ProcessKey,
+    /// Which file.
+    pub file: FileId,
+}
+
+/// Totals since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// When it was looked.
+    pub time: KernelTime,
+    /// What the kernel programs counted; `None` where their counters could not be read.
+    pub kernel: Option<Vec<(Reason, u64)>>,
+    /// Times that the kernel did not start a program because it was running on that CPU already.
+    pub busy: u64,
+    /// Watch keys that the kernel did not take.
+    pub unwatched: u64,
+}
+
+/// What the core asks for while it works on an input. Live, `/proc` and the file system answer; in a replay the
+/// recording does. Each question is about now, and may find nothing.
+pub trait World {
+    /// The process with this key, if it still runs.
+    fn resolve(&mut self, key: ProcessKey) -> Option<Process>;
+
+    /// The process with this pid, or with a thread of this number, in the pid namespace with that inode number. Only the
+    /// initial one is known here.
+    fn find(&mut self, pid: u32, pid_namespace: u32) -> Option<ProcessKey>;
+
+    /// Which container a process is in; `None` if it is gone.
+    fn membership(&mut self, key: ProcessKey) -> Option<Membership>;
+
+    /// Which of these no longer run.
+    fn gone(&mut self, keys: &[ProcessKey]) -> Vec<ProcessKey>;
+
+    /// Fills in who could have changed the programs and scripts of a chain, and resolves scripts that were named with
+    /// `..`.
+    fn fill_writable(&mut self, chain: &mut Chain);
+
+    /// A user of the user database.
+    fn user(&mut self, uid: u32) -> Option<User>;
+
+    /// Where a file system is mounted, by its device in the kernel's encoding; its top, if it is mounted several times the
+    /// first.
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf>;
+
+    /// What a path leads to; a link in its last component is not followed.
+    fn file(&mut self, path: &Path) -> Option<FileId>;
+
+    /// Kernel time, for the latency of a finding. Nothing is decided by it.
+    fn now(&mut self) -> KernelTime;
+}
+
+/// What findings say of a user, and where their stores are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// Home directory.
+    pub home: PathBuf,
+}
+
+/// One thing that the core gives out.
+#[derive(Debug)]
+pub enum Output {
+    /// Something to tell.
+    Finding(Box<Finding>),
+    /// A store was read.
+    Read {
+        /// Id of the store.
+        store: String,
+        /// What is thought of it.
+        verdict: Verdict,
+        /// The reader's name, for display.
+        reader: String,
+    },
+    /// A home that was not known before: look for stores there.
+    Home(PathBuf),
+    /// Variables of a running process have moved stores: look there, and watch the names.
+    Overrides(EnvOverrides),
+    /// A process has opened, or was given, a file of a store.
+    Held {
+        /// Which process.
+        process: ProcessKey,
+        /// Which file.
+        file: FileId,
+        /// For writing (too).
+        writes: bool,
+    },
+    /// What is thought of a holder.
+    Holder {
+        /// Who.
+        holder: Holder,
+        /// The catalogue expects it to read the file.
+        expected: bool,
+    },
+    /// A store was changed otherwise than through a descriptor.
+    Change(StoreChange),
+    /// A file of a store: watch it whatever name leads to it.
+    Watch(FileId),
+    /// Records were lost.
+    Lost {
+        /// Label of the reason.
+        reason: &'static str,
+        /// How many more.
+        count: u64,
+    },
+    /// A bounded table gave up entries.
+    Evicted {
+        /// Which.
+        table: &'static str,
+        /// How many more.
+        count: u64,
+    },
+}

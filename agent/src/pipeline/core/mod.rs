@@ -1,0 +1,377 @@
+//! The core: from decoded records to findings, with all state in between. Pure: no clock, no file system, no thread.
+//!
+//! What happens is an [`Input`]; what is missing is asked of a [`World`]; what comes of it is an [`Output`]. The same
+//! inputs and answers in the same order give the same outputs, bit for bit: live, in a replay and in tests.
+//!
+//! A new kind of observation needs an arm in [`Core::observe`].
+
+mod changes;
+mod handover;
+mod health;
+pub mod input;
+pub mod judge;
+mod names;
+pub mod processes;
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokenhound_common::{process::ProcessKey, record::FileId};
+
+pub use self::input::{Holder, Input, Losses, Output, User, World};
+use self::{handover::Handover, health::Health, names::Names, processes::Processes};
+use crate::{
+    catalogue::{
+        Catalogue,
+        homes::{EnvOverrides, Homes},
+    },
+    detect::{
+        access::{Access, Target, Tier},
+        change::StoreChange,
+        engine::{Engine, Outcome},
+        judge::Expectation,
+        process_inspection,
+    },
+    finding::model::Salt,
+    ingest::{
+        clock::Clock,
+        observation::{Inspected, KernelTime, Object, Observation, Open, Way},
+        reorder::Reorder,
+        sequence::Sequences,
+    },
+    policy::Policy,
+};
+
+/// How long an observation waits for those of other CPUs that may come before it, in nanoseconds. A program runs for
+/// microseconds; the margin is for one that is preempted or interrupted between taking its time and its place in the
+/// ring.
+pub const REORDER_WINDOW_NS: u64 = 2_000_000;
+
+/// Most observations that wait.
+const REORDER_LIMIT: usize = 65_536;
+
+/// Whose accesses are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's.
+    Host,
+    /// Only those of processes that this agent started, and of what descends from them.
+    Descendants,
+}
+
+/// What a core is made of.
+pub struct Setup {
+    /// The stores.
+    pub catalogue: Arc<Catalogue>,
+    /// The exceptions.
+    pub policy: Policy,
+    /// Whose accesses are reported.
+    pub scope: Scope,
+    /// Makes finding ids unique to this host and boot.
+    pub salt: Salt,
+    /// Kernel mechanism that the records come from.
+    pub tier: Tier,
+    /// One clock tick of `/proc/<pid>/stat` in nanoseconds.
+    pub tick_ns: u64,
+    /// Thread-group id of the agent: what it opens itself is not an access.
+    pub own: u32,
+    /// Homes that are known from the start.
+    pub homes: Vec<PathBuf>,
+    /// The wall clock at the start.
+    pub clock: Clock,
+}
+
+/// Records taken in, by kind, since they were last asked for.
+#[derive(Debug, Default)]
+struct Counts(Vec<(&'static str, u64)>);
+
+impl Counts {
+    fn add(&mut self, kind: &'static str, count: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, counted)) => *counted += count,
+            None => self.0.push((kind, count)),
+        }
+    }
+}
+
+/// The state between records and findings.
+pub struct Core {
+    catalogue: Arc<Catalogue>,
+    policy: Policy,
+    scope: Scope,
+    tier: Tier,
+    own: u32,
+    clock: Clock,
+    sequences: Sequences,
+    reorder: Reorder,
+    processes: Processes,
+    names: Names,
+    handover: Handover,
+    engine: Engine,
+    health: Health,
+    counts: Counts,
+    newest: KernelTime,
+}
+
+impl Core {
+    /// A core that has seen nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let moving = setup.catalogue.environment_variables().into_iter().collect();
+        Self {
+            processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
+            catalogue: setup.catalogue,
+            policy: setup.policy,
+            scope: setup.scope,
+            tier: setup.tier,
+            own: setup.own,
+            clock: setup.clock,
+            sequences: Sequences::default(),
+            reorder: Reorder::new(REORDER_WINDOW_NS, REORDER_LIMIT),
+            names: Names::default(),
+            handover: Handover::default(),
+            engine: Engine::new(setup.salt),
+            health: Health::default(),
+            counts: Counts::default(),
+            newest: KernelTime(0),
+        }
+    }
+
+    /// The environment variables that records must carry for this catalogue.
+    #[must_use]
+    pub fn variables(catalogue: &Catalogue) -> Vec<String> {
+        let personality = process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned());
+        catalogue.environment_variables().into_iter().chain(personality).collect()
+    }
+
+    /// Works on one input.
+    pub fn feed(&mut self, input: Input, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        match input {
+            Input::Record(ring, decoded) => {
+                self.sequences.note(ring, &decoded.header);
+                self.newest = self.newest.max(decoded.observation.time());
+                self.counts.add(kind(&decoded.observation), 1);
+                self.reorder.push(decoded.observation);
+            }
+            Input::Malformed => self.health.malformed(),
+            Input::Found(process) => self.processes.adopt(*process, out),
+            Input::Time(now) => self.release(now, world, out),
+            Input::Drain => self.release(KernelTime(u64::MAX), world, out),
+            Input::Written { file, by } => self.written(file, by, out),
+            Input::Holds(holder) => self.holds(holder, world, out),
+            Input::Clock(clock) => self.clock = clock,
+            Input::Names { all, names } => self.names.learn(all, names),
+            Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
+            Input::Losses(losses) => self.losses(&losses, world, out),
+        }
+    }
+
+    /// Latest kernel time of a record so far.
+    #[must_use]
+    pub fn newest(&self) -> KernelTime {
+        self.newest
+    }
+
+    /// Whether records wait for their order.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.reorder.is_empty() || self.handover.is_waiting()
+    }
+
+    /// Whether [`Input::Time`] with this time would release a record.
+    #[must_use]
+    pub fn is_due(&self, now: KernelTime) -> bool {
+        self.reorder.is_due(now) || self.handover.is_due(now)
+    }
+
+    /// Processes in the table.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Processes that count as living.
+    #[must_use]
+    pub fn living(&self) -> Vec<ProcessKey> {
+        self.processes.living()
+    }
+
+    /// Homes of all users.
+    #[must_use]
+    pub fn homes(&self) -> &Homes {
+        self.processes.homes()
+    }
+
+    /// Where variables have moved stores, for any process seen so far.
+    #[must_use]
+    pub fn overrides(&self) -> &EnvOverrides {
+        self.processes.overrides()
+    }
+
+    /// Records taken in since the last call, by kind.
+    pub fn counted(&mut self) -> Vec<(&'static str, u64)> {
+        std::mem::take(&mut self.counts.0)
+    }
+
+    fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        while let Some(observation) = self.reorder.pop(now) {
+            self.observe(&observation, world, out);
+        }
+        for open in self.handover.due(now) {
+            self.opened(&open, world, out);
+        }
+    }
+
+    fn observe(&mut self, observation: &Observation, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        self.processes.observe(observation, world, out);
+        if let Observation::Change(change) = observation {
+            self.changed(change, world, out);
+        }
+        let shell = matches!(observation, Observation::Open(open) if self.processes.runs_shell(open.task.key));
+        for open in self.handover.observe(observation, shell) {
+            if !open.canary {
+                self.opened(&open, world, out);
+            }
+        }
+    }
+
+    /// A file that was open for writing is closed: what it holds may be another thing now.
+    fn written(&mut self, file: FileId, by: ProcessKey, out: &mut dyn FnMut(Output)) {
+        let Some(path) = self.names.name_of(file) else { return };
+        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
+        let actor =
+            self.processes.get(by).map_or_else(|| format!("pid {}", by.tgid), |process| process.name().to_owned());
+        for store in stores {
+            let (store, actor) = (store.id.clone(), actor.clone());
+            out(Output::Change(StoreChange { store, what: "written", path: path.clone(), other: None, actor }));
+        }
+    }
+
+    /// A process has a file open. Whether it may read it decides whether reads are worth watching.
+    fn holds(&mut self, holder: Holder, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        let expected = self.expects(&holder, world);
+        out(Output::Holder { holder, expected });
+    }
+
+    /// Is the process one that may read the file, by the catalogue?
+    fn expects(&mut self, holder: &Holder, world: &mut dyn World) -> bool {
+        let Some(path) = self.names.name_of(holder.file) else { return true };
+        let Some(chain) = self.processes.chain(holder.process, holder.time, world) else { return false };
+        let Some(reader) = chain.processes.first() else { return false };
+        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
+        let stores: Vec<String> = stores.into_iter().map(|store| store.id.clone()).collect();
+        let user = world.user(reader.uid);
+        let home = processes::home(reader, user.as_ref());
+        let judgements = judge::judge(&self.catalogue, &stores, &path, self.processes.homes(), reader, home.as_deref());
+        judgements.iter().any(|judgement| matches!(judgement.expectation, Expectation::Expected { .. }))
+    }
+
+    fn opened(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        let Some(target) = self.target(open, world, out) else {
+            self.counts.add("open_unmatched", 1);
+            return;
+        };
+        let Some(chain) = self.processes.chain(open.task.key, open.time, world) else { return };
+        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
+            return;
+        }
+        let Some(reader) = chain.processes.first() else { return };
+        let name = reader.name().to_owned();
+        let user = world.user(reader.uid);
+        let home = processes::home(reader, user.as_ref());
+        let judgements = match &target {
+            Target::Store { stores, path, known_as, .. } => {
+                let path = known_as.as_ref().unwrap_or(path);
+                judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
+            }
+            Target::Process(..) => Vec::new(),
+        };
+        let access = Access {
+            time: open.time,
+            wall: self.clock.wall(open.time),
+            user_name: user.map(|user| user.name),
+            home,
+            tier: self.tier,
+            target,
+            chain,
+        };
+        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
+        let outcome = self.engine.access(&access, &judgements);
+        for (store, verdict) in &outcome.verdicts {
+            out(Output::Read { store: store.clone(), verdict: *verdict, reader: name.clone() });
+        }
+        deliver(outcome, world, out);
+    }
+
+    fn in_scope(&self, key: ProcessKey) -> bool {
+        match self.scope {
+            Scope::Host => true,
+            Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
+        }
+    }
+
+    /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
+    fn target(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) -> Option<Target> {
+        match open.object {
+            Object::Process(how, Inspected::Key(key)) => {
+                Some(Target::Process(how, self.processes.get(key).map(Box::new)))
+            }
+            Object::Process(how, Inspected::Pid(pid)) => {
+                let key = world.find(pid, open.task.pid_namespace);
+                Some(Target::Process(how, key.and_then(|key| self.processes.get(key)).map(Box::new)))
+            }
+            Object::File => {
+                let overrides = self.processes.overrides();
+                let homes = self.processes.homes();
+                // Of what a program was started with the record has no name.
+                let nameless = open.way == Way::Exec && open.path.path == std::path::Path::new("/");
+                let known = if nameless { self.names.known_as(open.file.id, world) } else { None };
+                let seen = known.as_ref().unwrap_or(&open.path.path);
+                let mut stores = if open.path.truncated {
+                    self.catalogue.stores_for_truncated(&open.path.path)
+                } else {
+                    self.catalogue.stores_for(seen, homes, overrides)
+                };
+                let mut known_as = None;
+                if stores.is_empty() {
+                    let known = self.names.known_as(open.file.id, world)?;
+                    stores = self.catalogue.stores_for(&known, homes, overrides);
+                    known_as = Some(known);
+                }
+                if stores.is_empty() {
+                    return None;
+                }
+                let stores = stores.into_iter().map(|store| store.id.clone()).collect();
+                if known_as.is_none() && !open.unlinked {
+                    // From now on it is watched whatever name leads to it.
+                    out(Output::Watch(open.file.id));
+                    self.names.remember(open.file.id, seen);
+                }
+                out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
+                let path = seen.clone();
+                let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
+                Some(Target::Store { stores, path, known_as, file: open.file, mode, way, path_in_root })
+            }
+        }
+    }
+}
+
+fn deliver(outcome: Outcome, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+    for mut finding in outcome.findings {
+        let waited = world.now().0.saturating_sub(finding.time.0);
+        finding.latency = Some(std::time::Duration::from_nanos(waited));
+        out(Output::Finding(Box::new(finding)));
+    }
+}
+
+fn kind(observation: &Observation) -> &'static str {
+    match observation {
+        Observation::Fork(_) => "fork",
+        Observation::Exec(_) => "exec",
+        Observation::Exit(_) => "exit",
+        Observation::Open(open) => match open.object {
+            Object::File => open.way.name(),
+            Object::Process(..) => "inspection",
+        },
+        Observation::Change(_) => "change",
+    }
+}

@@ -1,0 +1,210 @@
+//! What is known of processes: lineage, where their homes are and where variables have moved stores. What only `/proc`
+//! and the file system know is asked of the [`World`].
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use tokenhound_common::process::ProcessKey;
+
+use super::input::{Output, User, World};
+use crate::{
+    catalogue::homes::{EnvOverrides, Homes},
+    ingest::observation::{Exec, KernelTime, Observation},
+    lineage::{
+        container::Containers,
+        identity::InterpreterRules,
+        model::{Chain, Process},
+        table::{Change, Limits, Stats, Table},
+    },
+};
+
+/// What stands in the user database for "no home".
+const NO_HOME: [&str; 2] = ["/nonexistent", "/dev/null"];
+
+/// Processes and their homes.
+#[derive(Debug)]
+pub struct Processes {
+    table: Table,
+    containers: Containers,
+    homes: Homes,
+    overrides: EnvOverrides,
+    /// Variables that move stores.
+    moving: HashSet<String>,
+    own_tgid: u32,
+    own: Option<ProcessKey>,
+}
+
+/// Programs that open files for those they start. That an access of theirs waits is all that follows from the name.
+const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
+
+impl Processes {
+    /// Whether the process runs a shell.
+    #[must_use]
+    pub fn runs_shell(&self, key: ProcessKey) -> bool {
+        let name = |process: Process| {
+            let name = process.executable.path.file_name()?.to_str()?.to_owned();
+            Some(SHELLS.contains(&name.as_str()))
+        };
+        self.table.get(key).and_then(name).unwrap_or(false)
+    }
+
+    /// Those that count as living.
+    #[must_use]
+    pub fn living(&self) -> Vec<ProcessKey> {
+        self.table.living().collect()
+    }
+
+    /// Nothing known yet but the homes of the user database. `moving` are the variables that move stores or homes;
+    /// `own` is the agent's own thread-group id.
+    #[must_use]
+    pub fn new(tick_ns: u64, mut moving: HashSet<String>, homes: Vec<PathBuf>, own: u32) -> Self {
+        moving.remove("HOME");
+        Self {
+            table: Table::new(Limits { tick_ns, ..Limits::default() }, InterpreterRules::default()),
+            containers: Containers::default(),
+            homes: Homes::new(homes),
+            overrides: EnvOverrides::new(),
+            moving,
+            own_tgid: own,
+            own: None,
+        }
+    }
+
+    /// Takes in a process that runs already.
+    pub fn adopt(&mut self, process: Process, out: &mut dyn FnMut(Output)) {
+        self.learn(&process.environment, process.cwd.as_deref(), out);
+        if process.key.tgid == self.own_tgid {
+            self.own = Some(process.key);
+        }
+        self.table.adopt(process);
+    }
+
+    /// Files a record.
+    pub fn observe(&mut self, observation: &Observation, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        let change = self.table.observe(observation);
+        let key = match observation {
+            Observation::Exec(exec) => exec.task.key,
+            Observation::Open(open) => open.task.key,
+            Observation::Change(change) => change.task.key,
+            Observation::Fork(_) | Observation::Exit(_) => return,
+        };
+        if change == Change::Unresolved
+            && let Some(process) = world.resolve(key)
+        {
+            self.table.adopt(process);
+        }
+        if let Observation::Exec(exec) = observation {
+            self.started(exec, world, out);
+        }
+    }
+
+    fn started(&mut self, exec: &Exec, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        // Asked while the process lives; by the time of a hit it may be gone.
+        self.containers.note(exec.task.cgroup, || world.membership(exec.task.key));
+        let cwd = (!exec.cwd.truncated && !exec.cwd.path.as_os_str().is_empty()).then_some(exec.cwd.path.as_path());
+        self.learn(&exec.environment, cwd, out);
+    }
+
+    fn learn(&mut self, environment: &[(String, std::ffi::OsString)], cwd: Option<&Path>, out: &mut dyn FnMut(Output)) {
+        if let Some(home) = home_variable(environment)
+            && !NO_HOME.iter().any(|none| home == Path::new(none))
+            && self.homes.insert(home)
+        {
+            out(Output::Home(home.to_owned()));
+        }
+        let mut moved = EnvOverrides::new();
+        for (name, value) in environment.iter().filter(|(name, _)| self.moving.contains(name)) {
+            moved.learn(name, value, cwd);
+        }
+        if moved.without(&self.overrides) == EnvOverrides::new() {
+            return;
+        }
+        let before = self.overrides.clone();
+        self.overrides.merge(&moved);
+        // Values beyond the bound were not taken, and move nothing.
+        let new = self.overrides.without(&before);
+        if new != EnvOverrides::new() {
+            out(Output::Overrides(new));
+        }
+    }
+
+    /// Ends the processes that are gone although no record said so. To be called when records of process life were lost.
+    pub fn reconcile(&mut self, time: KernelTime, world: &mut dyn World) {
+        let living: Vec<_> = self.table.living().collect();
+        for key in world.gone(&living) {
+            self.table.end(key, time);
+        }
+    }
+
+    /// A process that acted, with its ancestors, as they were at that moment, with every fact that the world can add.
+    pub fn chain(&mut self, key: ProcessKey, at: KernelTime, world: &mut dyn World) -> Option<Chain> {
+        let mut chain = self.table.chain(key, at)?;
+        for process in chain.processes.iter_mut().filter(|process| process.container.is_none()) {
+            process.container = self.containers.of(process.cgroup, || world.membership(process.key));
+        }
+        world.fill_writable(&mut chain);
+        Some(chain)
+    }
+
+    /// Our own process.
+    #[must_use]
+    pub fn own(&self) -> Option<ProcessKey> {
+        self.own
+    }
+
+    /// A process as it is now.
+    #[must_use]
+    pub fn get(&self, key: ProcessKey) -> Option<Process> {
+        self.table.get(key)
+    }
+
+    /// Whether `key` is `ancestor` or descends from it.
+    #[must_use]
+    pub fn descends(&self, key: ProcessKey, ancestor: ProcessKey) -> bool {
+        self.table.is_descendant_of(key, ancestor)
+    }
+
+    /// Homes of all users.
+    #[must_use]
+    pub fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// Where variables have moved stores, for any process seen so far.
+    #[must_use]
+    pub fn overrides(&self) -> &EnvOverrides {
+        &self.overrides
+    }
+
+    /// Processes in the table.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether the table is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The table's counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.table.stats()
+    }
+}
+
+/// The home of a reader: what its environment says, otherwise what the user database says.
+#[must_use]
+pub fn home(reader: &Process, user: Option<&User>) -> Option<PathBuf> {
+    home_variable(&reader.environment).map(Path::to_owned).or_else(|| user.map(|user| user.home.clone()))
+}
+
+fn home_variable(environment: &[(String, std::ffi::OsString)]) -> Option<&Path> {
+    let (_, value) = environment.iter().find(|(name, _)| name == "HOME")?;
+    let home = Path::new(value);
+    (home.is_absolute() && home.parent().is_some()).then_some(home)
+}

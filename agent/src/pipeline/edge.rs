@@ -1,0 +1,94 @@
+//! Does what the core asks for: keys into the kernel, work for the watcher of stores, findings and counts out.
+
+use std::sync::{Arc, mpsc};
+
+use tokenhound_common::watch::FileWatch;
+
+use super::{
+    core::Output,
+    holders::Holders,
+    watchset::{Command, Watchset},
+};
+use crate::{
+    catalogue::{Catalogue, homes::EnvOverrides},
+    detect::judge::Verdict,
+    finding::model::Finding,
+    ingest::clock,
+    probe::keys::{Keys, KeysError},
+    telemetry::{events, metrics::Metrics},
+};
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Report {
+    /// Something to tell.
+    Finding(Box<Finding>),
+    /// A store was read; for summaries.
+    Read {
+        /// Id of the store.
+        store: String,
+        /// What is thought of it.
+        verdict: Verdict,
+        /// The reader's name, for display.
+        reader: String,
+    },
+}
+
+/// Everything that outputs go to, but the kernel's keys.
+pub(super) struct Edge {
+    pub(super) watchset: Watchset,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) metrics: Metrics,
+    pub(super) findings: mpsc::SyncSender<Report>,
+    /// Who has files of stores open.
+    pub(super) holders: Holders,
+    /// Watch keys that the kernel did not take, since the start.
+    pub(super) unwatched: u64,
+}
+
+impl Edge {
+    pub(super) fn take(&mut self, keys: &mut Keys, output: Output) {
+        match output {
+            Output::Finding(finding) => {
+                events::FindingMade(&finding).emit(&self.metrics);
+                // The receiver lives as long as the process; without it there is nobody left to tell.
+                let _ = self.findings.send(Report::Finding(finding));
+            }
+            Output::Read { store, verdict, reader } => {
+                events::StoreRead { store: &store, verdict, actor: "unknown" }.emit(&self.metrics);
+                // For summaries only; a full queue costs a line there, never a finding.
+                let _ = self.findings.try_send(Report::Read { store, verdict, reader });
+            }
+            Output::Home(home) => self.watchset.send(Command::Home(home)),
+            Output::Overrides(overrides) => self.watch_overrides(keys, &overrides),
+            Output::Watch(id) => {
+                let outcome = keys.watch(id, FileWatch::ITSELF);
+                self.watched(outcome);
+            }
+            Output::Held { process, file, writes } => self.holders.accessed(process, file, writes, clock::now()),
+            Output::Holder { holder, expected } => self.holders.judged(&holder, expected),
+            Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
+            Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
+            Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),
+        }
+    }
+
+    /// A variable of a process that has just started moves a store: watch the new place as well.
+    fn watch_overrides(&mut self, keys: &mut Keys, overrides: &EnvOverrides) {
+        let plan = self.catalogue.watch_plan_of(overrides);
+        self.watchset.send(Command::Overrides(plan.clone(), overrides.clone()));
+        self.watchset.merge_names(plan);
+        let names = self.watchset.names();
+        let outcome = keys.watch_names(&names.name_keys(), &names.filter());
+        self.watched(outcome);
+    }
+
+    /// A key that the kernel did not take is no reason to stop: what is watched already stays watched, and the gap is
+    /// reported with the losses.
+    pub(super) fn watched<T>(&mut self, outcome: Result<T, KeysError>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "something is not watched that should be");
+            self.unwatched += 1;
+        }
+    }
+}

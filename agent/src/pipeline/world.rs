@@ -1,0 +1,100 @@
+//! The answers of this machine: `/proc`, the user database and the file system.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use tokenhound_common::{process::ProcessKey, record::FileId};
+
+use super::core::{User, World};
+use crate::{
+    ingest::{clock, observation::KernelTime},
+    kernel::file_id,
+    lineage::{
+        backfill::{self, Backfill},
+        container::Membership,
+        identity::InterpreterRules,
+        model::{Chain, Process},
+        users::Users,
+        writable::Writables,
+    },
+};
+
+/// This machine.
+pub(super) struct Live {
+    backfill: Backfill,
+    writables: Writables,
+    users: Option<Users>,
+}
+
+impl Live {
+    /// Reads the user database. `keep` are the environment variables that are taken from processes.
+    #[must_use]
+    pub(super) fn new(keep: HashSet<String>) -> Self {
+        Self {
+            backfill: Backfill::new(InterpreterRules::default(), keep),
+            writables: Writables::new(backfill::tick_ns()),
+            users: Users::load().inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok(),
+        }
+    }
+
+    /// Homes of the user database.
+    #[must_use]
+    pub(super) fn homes(&self) -> Vec<PathBuf> {
+        self.users.iter().flat_map(Users::homes).map(|home| home.path).collect()
+    }
+
+    /// What runs already.
+    #[must_use]
+    pub(super) fn running(&self) -> Vec<Process> {
+        match self.backfill.all() {
+            Ok(found) => found.processes,
+            Err(error) => {
+                tracing::warn!(%error, "processes that run already are not known");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl World for Live {
+    fn resolve(&mut self, key: ProcessKey) -> Option<Process> {
+        self.backfill.resolve(key)
+    }
+
+    fn find(&mut self, pid: u32, pid_namespace: u32) -> Option<ProcessKey> {
+        self.backfill.find(pid, pid_namespace)
+    }
+
+    fn membership(&mut self, key: ProcessKey) -> Option<Membership> {
+        self.backfill.membership(key)
+    }
+
+    fn gone(&mut self, keys: &[ProcessKey]) -> Vec<ProcessKey> {
+        keys.iter().copied().filter(|key| !self.backfill.is_alive(*key)).collect()
+    }
+
+    fn fill_writable(&mut self, chain: &mut Chain) {
+        if let Some(users) = &self.users {
+            self.writables.fill(chain, users);
+        }
+    }
+
+    fn user(&mut self, uid: u32) -> Option<User> {
+        let user = self.users.as_mut()?.look_up(uid)?;
+        Some(User { name: user.name.clone(), home: user.home.clone() })
+    }
+
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
+        file_id::Mounts::top(device)
+    }
+
+    fn file(&mut self, path: &Path) -> Option<FileId> {
+        file_id::of(path).ok()
+    }
+
+    fn now(&mut self) -> KernelTime {
+        clock::now()
+    }
+}
