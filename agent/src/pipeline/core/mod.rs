@@ -316,7 +316,9 @@ impl Core {
                 Some(Target::Process(how, self.processes.get(key).map(Box::new)))
             }
             Object::Process(how, Inspected::Pid(pid)) => {
-                let key = world.find(pid, open.task.pid_namespace);
+                // It may have ended; a thread's number only /proc knows.
+                let namespace = open.task.pid_namespace;
+                let key = self.processes.by_pid(pid, namespace, open.time).or_else(|| world.find(pid, namespace));
                 Some(Target::Process(how, key.and_then(|key| self.processes.get(key)).map(Box::new)))
             }
             Object::File => {

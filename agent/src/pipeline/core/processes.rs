@@ -40,6 +40,13 @@ pub struct Processes {
 const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
 
 impl Processes {
+    /// The process that had this pid at that time, in the pid namespace with that inode number: ours, or none.
+    #[must_use]
+    pub fn by_pid(&self, pid: u32, namespace: u32, at: KernelTime) -> Option<ProcessKey> {
+        let own = self.own.and_then(|own| self.table.get(own))?;
+        (own.pid_namespace == namespace).then(|| self.table.by_pid(pid, at)).flatten()
+    }
+
     /// Whether the process runs a shell.
     #[must_use]
     pub fn runs_shell(&self, key: ProcessKey) -> bool {
