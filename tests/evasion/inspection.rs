@@ -18,7 +18,7 @@ use crate::{
     place::{Place, START, check, open, open_with, read},
     stop::{At, Outcome, absent, fail},
     sys::{child, fork, own_mounts},
-    technique::Technique,
+    technique::{Technique, Unseen},
     tell,
     victim::{Victim, got_environment, got_memory},
 };
@@ -45,7 +45,8 @@ pub(crate) const TABLE: &[Technique] = &[
         .with_victim(),
     Technique::inspects("ptrace-peek", "ptrace-peek", "PTRACE_PEEKDATA after an attach", attach).with_victim(),
     Technique::inspects("ptrace-traceme", "ptrace-peek", "PTRACE_PEEKDATA of a child that asked for it", traceme),
-    Technique::inspects("core-dump", "core-dump", "the core dump of a process that had read the store", core_dump),
+    Technique::inspects("core-dump", "core-dump", "the core dump of a process that had read the store", core_dump)
+        .unseen(&[Unseen(&[], &[], "core files are not followed yet")]),
 ];
 
 fn path(place: &Place, pattern: &str) -> Outcome<String> {

@@ -14,9 +14,13 @@ use crate::{
     place::{Place, Undo, got, open_with, read, take},
     stop::{At, Outcome},
     sys::{own_mounts, unshare},
-    technique::Technique,
+    technique::{Technique, Unseen},
     tell,
 };
+
+/// The descriptor's file is that of the overlay; the store's own is opened inside the kernel.
+const OVERLAY: Unseen =
+    Unseen(&["tracepoint"], &[], "an overlay has inodes of its own, and only its names can tell a store");
 
 pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("bind-file", "through a bind mount of the file", bind_file),
@@ -26,8 +30,8 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("user-namespace", "bound elsewhere by the root of a user namespace", user_namespace),
     Technique::opens("chroot", "from below another root", in_chroot),
     Technique::opens("pivot-root", "from a mount namespace with another root, as containers have", in_pivot),
-    Technique::opens("overlay-lower", "through an overlay with its directory below", overlay_lower),
-    Technique::opens("overlay-upper", "through an overlay with its directory on top", overlay_upper),
+    Technique::opens("overlay-lower", "through an overlay with its directory below", overlay_lower).unseen(&[OVERLAY]),
+    Technique::opens("overlay-upper", "through an overlay with its directory on top", overlay_upper).unseen(&[OVERLAY]),
     Technique::opens("second-mount", "through a second mount of its file system", second_mount),
     Technique::opens("hidden", "below a mount that hides its directory, from a directory held before", hidden),
     Technique::opens("open-tree", "through a copy of the mount that is attached nowhere", detached),
