@@ -45,17 +45,7 @@ enum Task {
         arguments: Vec<String>,
     },
     /// Test; ends with one line `N passed, N failed, N skipped`.
-    Test {
-        /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
-        #[arg(value_enum, default_value = "all")]
-        part: test::Part,
-        /// Guest kernel series; may be given more than once.
-        #[arg(long = "kernel", value_name = "SERIES", default_values_t = [vm::DEFAULT_SERIES.to_owned()])]
-        kernels: Vec<String>,
-        /// Only tests whose name contains this.
-        #[arg(long)]
-        only: Option<String>,
-    },
+    Test(test::Options),
     /// Boot a guest with another kernel and run one shell command in it, with this checkout's agent as `tokenhound`.
     Guest {
         #[arg(long = "kernel", value_name = "SERIES", default_value = vm::DEFAULT_SERIES)]
@@ -103,7 +93,7 @@ impl Task {
                 let failure = Command::new(&program).args(arguments).exec();
                 return Err(failure).with_context(|| format!("cannot start {}", program.display()));
             }
-            Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
+            Self::Test(options) => return test::run(&place, &options),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
             Self::Bench(options) => bench::run(&place, &options)?,
             Self::Bless { what } => bless::run(&place, what)?,
