@@ -112,7 +112,8 @@ fn in_pivot(place: &Place) -> Outcome {
     mount("none", &root, "tmpfs", MountFlags::empty(), None).at("mount a tmpfs")?;
     bind(place.parent(), &root.join("data"))?;
     fs::create_dir(root.join("old")).at("make a directory")?;
-    pivot_root(&root, root.join("old")).at("pivot_root")?;
+    // In an initial file system there is nothing to change the root from.
+    pivot_root(&root, root.join("old")).offered("pivot_root", &[Errno::INVAL])?;
     std::env::set_current_dir("/").at("chdir")?;
     unmount("/old", UnmountFlags::DETACH).at("unmount")?;
     seen(&Path::new("/data").join(place.name()))
@@ -125,7 +126,9 @@ fn overlay(place: &Place, lower: &Path, upper: &Path) -> Outcome {
     let options = std::ffi::CString::new(options).map_err(std::io::Error::other).at("make options")?;
     let made = mount("none", &to, "overlay", MountFlags::empty(), Some(&*options));
     made.offered("mount an overlay", &[Errno::NODEV, Errno::INVAL])?;
-    seen(&to.join(place.name()))
+    // What is opened is the layer's file, by a mount of the overlay's own that hangs nowhere.
+    tell::seen_end(Path::new(place.name()));
+    take(&to.join(place.name()))
 }
 
 fn overlay_lower(place: &Place) -> Outcome {
