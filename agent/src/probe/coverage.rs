@@ -71,7 +71,7 @@ pub const ROWS: &[Row] = &[
     Row::but_tracepoint(
         "a descriptor received over a socket",
         Sees::If(
-            "recvmsg, or the first four messages of recvmmsg, and no other thread changes the message meanwhile; one file a message",
+            "recvmsg, or the first two messages of recvmmsg, among the first 64 of a message, and no other thread changes the message meanwhile; one file a message",
         ),
     ),
     Row::all("a descriptor taken with pidfd_getfd", Sees::Yes),
