@@ -52,8 +52,8 @@ pub const REPEAT_NS: u64 = 100_000_000;
 /// at.
 pub const EXEC_DESCRIPTORS: u32 = 1024;
 
-/// Most descriptors that a process can send in one control message (`SCM_MAX_FD`, include/net/scm.h).
-pub const SCM_DESCRIPTORS: u32 = 253;
+/// Descriptors of one control message that are looked at; a process can send up to 253 (`SCM_MAX_FD`, include/net/scm.h).
+pub const SCM_DESCRIPTORS: u32 = 64;
 
 /// Room for a symbolic link's text or a mount's source as the process gave it.
 pub const TEXT_BYTES: usize = 512;

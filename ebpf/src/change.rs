@@ -1,6 +1,9 @@
 //! What is done to a watched file otherwise than through a descriptor: names, permissions, size, mounts.
 
-use core::ffi::c_void;
+use core::{
+    ffi::c_void,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel_str};
 use tokenhound_common::{
@@ -165,24 +168,28 @@ fn names_a_store(text: Pointer) -> bool {
     if written <= 1 {
         return false;
     }
-    let end = masked::<{ TEXT_BYTES as i32 - 1 }>(written as u64 - 1) as usize;
-    let mut start = 0;
-    for at in 0..TEXT_BYTES {
+    let end = masked::<{ TEXT_BYTES as i32 - 1 }>(written as u64 - 1);
+    let (bytes, start) = (buffer.bytes.as_ptr(), &raw mut buffer.cell);
+    // The place is kept in a map: of a register the verifier would follow every value.
+    // SAFETY: a word of the buffer, which is ours.
+    unsafe { write_volatile(start, 0) };
+    for at in 0..TEXT_BYTES as u64 {
         if at >= end {
             break;
         }
-        if buffer.bytes[at] == b'/' && at + 1 < end {
-            start = at + 1;
+        // SAFETY: the text lies in the buffer; the word is ours.
+        unsafe {
+            if *bytes.add(at as usize) == b'/' && at + 1 < end {
+                write_volatile(start, at + 1);
+            }
         }
     }
-    let mut word = 0;
-    for at in 0..8 {
-        let index = masked::<{ TEXT_BYTES as i32 * 2 - 1 }>((start + at) as u64) as usize;
-        if index < end {
-            word |= u64::from(buffer.bytes[index]) << (8 * at);
-        }
-    }
-    stands_in_a_key(filter::place_of_text((end - start) as u64, word))
+    // SAFETY: the word is ours; the first byte lies in the text and all eight in the buffer, which is larger.
+    let (start, word) = unsafe {
+        let start = masked::<{ TEXT_BYTES as i32 - 1 }>(read_volatile(start));
+        (start, bytes.add(start as usize).cast::<u64>().read_unaligned())
+    };
+    stands_in_a_key(filter::place_of_text(end.wrapping_sub(start), word))
 }
 
 #[inline(never)]

@@ -58,7 +58,13 @@ pub unsafe fn write(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Poi
 /// One copy of the loop for all callers.
 #[inline(never)]
 unsafe fn walk(buffer: *mut u8, cell: *mut u64, dentry: Pointer, mount: Pointer) -> u64 {
-    let (mut dentry, mut mount) = (dentry, mount);
+    // What comes out of a map is a plain number to the verifier, with which it allows to compute.
+    // SAFETY: see the caller.
+    let plain = |pointer: Pointer| unsafe {
+        write_volatile(cell.cast::<Pointer>(), pointer);
+        read_volatile(cell.cast::<Pointer>())
+    };
+    let (mut dentry, mut mount) = (plain(dentry), plain(mount));
     // SAFETY: see the caller.
     let mut len = unsafe { forgotten(cell, 0) };
     let mut flags = TRUNCATED;

@@ -19,9 +19,9 @@ const CONTROL: u64 = 32;
 /// `struct mmsghdr`: a `user_msghdr` and the length of the message.
 const MESSAGE_BYTES: u64 = 64;
 /// Messages of one `recvmmsg` that are looked at.
-const MESSAGES: i64 = 4;
+const MESSAGES: i64 = 2;
 /// Control messages of one message that are looked at: credentials, a security label and a time may come before.
-const CONTROL_MESSAGES: u32 = 4;
+const CONTROL_MESSAGES: u32 = 3;
 const SOL_SOCKET: u32 = 1;
 const SCM_RIGHTS: u32 = 1;
 

@@ -45,9 +45,31 @@ impl<'s> Agent<'s> {
     /// When it does not become ready in time.
     #[must_use]
     pub fn start(stage: &'s Stage) -> Self {
+        Self::start_with(stage, |_| {})
+    }
+
+    /// The same on a tier.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    #[must_use]
+    pub fn start_on(stage: &'s Stage, tier: &str) -> Self {
+        Self::start_with(stage, |command| {
+            command.args(["--tier", tier]);
+        })
+    }
+
+    /// Starts it with other arguments or variables, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready in time.
+    #[must_use]
+    pub fn start_with(stage: &'s Stage, change: impl FnOnce(&mut Command)) -> Self {
         let one = alone();
         let (port, findings) = (http::free_port(), stage.path("out/agent-findings"));
-        let mut process = Background::start(command(stage, port).arg("--findings").arg(&findings));
+        let mut command = command(stage, port);
+        change(command.arg("--findings").arg(&findings));
+        let mut process = Background::start(&mut command);
         process.until("readiness", || http::get(port, "/readyz").filter(|(status, _)| *status == 200));
         Self { stage, process, port, findings, _one: one }
     }
@@ -55,7 +77,7 @@ impl<'s> Agent<'s> {
     /// Its findings so far that mention `text`. It watches the whole machine, others' doings included.
     #[must_use]
     pub fn findings(&self, text: &str) -> Vec<Finding> {
-        written(&self.findings).into_iter().filter(|finding| finding.mentions(text)).collect()
+        written(&self.findings, text)
     }
 
     /// Waits for a finding that mentions `text`.
@@ -74,8 +96,17 @@ impl<'s> Agent<'s> {
         let file = self.findings.clone();
         self.process.until(&format!("finding about {text}"), || {
             act();
-            written(&file).into_iter().find(|finding| finding.mentions(text))
+            written(&file, text).into_iter().next()
         })
+    }
+
+    /// Waits until its findings are `enough`.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn until(&mut self, what: &str, enough: impl Fn(&[Finding]) -> bool) {
+        let file = self.findings.clone();
+        self.process.until(what, || enough(&written(&file, "")).then_some(()));
     }
 
     /// Its metrics now.
@@ -110,10 +141,13 @@ impl<'s> Agent<'s> {
     }
 }
 
-/// The findings in a file that is being written: its last line may be half there.
-fn written(file: &Path) -> Vec<Finding> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    Finding::all(text.rsplit_once('\n').map_or("", |(whole, _)| whole))
+/// The findings that mention `text` in a file that is being written: its last line may be half there.
+fn written(file: &Path, text: &str) -> Vec<Finding> {
+    let all = fs::read_to_string(file).unwrap_or_default();
+    let whole = all.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    // There may be tens of thousands; only those that may be meant are taken apart.
+    let maybe: Vec<&str> = whole.lines().filter(|line| line.contains(text)).collect();
+    Finding::all(&maybe.join("\n"))
 }
 
 /// `tokenhound run` on this port, with nothing but what is built in.

@@ -82,6 +82,42 @@ impl Finding {
         self.0.pointer("/actor/process/pid")?.as_u64()
     }
 
+    /// Inode number of the reader's executable.
+    #[must_use]
+    pub fn reader_inode(&self) -> Option<u64> {
+        self.text("/actor/process/file/uid").rsplit(':').next()?.parse().ok()
+    }
+
+    /// Process ids of the reader and its ancestors, reader first.
+    #[must_use]
+    pub fn lineage_pids(&self) -> Vec<u64> {
+        let ancestors = self.list("/actor/process/ancestry").iter().filter_map(|process| process["pid"].as_u64());
+        self.pid().into_iter().chain(ancestors).collect()
+    }
+
+    /// How the reader came to the file's content: `open`, `exec`, `receive`, `read`, `map`.
+    #[must_use]
+    pub fn way(&self) -> Option<&str> {
+        self.0.pointer("/unmapped/tokenhound/access/way")?.as_str()
+    }
+
+    /// The path below the reader's own root, where that is another.
+    #[must_use]
+    pub fn path_in_root(&self) -> Option<&str> {
+        self.0.pointer("/unmapped/tokenhound/access/path_in_root")?.as_str()
+    }
+
+    /// What of another process was looked into: `environ`, `mem`, `ptrace-peek`, ...
+    #[must_use]
+    pub fn object(&self) -> &str {
+        let named =
+            || self.list("/evidences").iter().find_map(|evidence| evidence["name"].as_str()?.strip_prefix("target."));
+        Some(self.text("/unmapped/tokenhound/object"))
+            .filter(|object| !object.is_empty())
+            .or_else(named)
+            .unwrap_or_default()
+    }
+
     /// Name of the reader's user.
     #[must_use]
     pub fn user(&self) -> &str {
@@ -92,6 +128,12 @@ impl Finding {
     #[must_use]
     pub fn script(&self) -> &str {
         self.text("/unmapped/tokenhound/script")
+    }
+
+    /// Milliseconds from the kernel's record to the finding.
+    #[must_use]
+    pub fn latency_ms(&self) -> Option<f64> {
+        self.0.pointer("/unmapped/tokenhound/latency_ms")?.as_f64()
     }
 
     /// Names of the reader and its ancestors, reader first.

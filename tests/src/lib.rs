@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
 
 pub mod agent;
+pub mod evasion;
 pub mod finding;
 pub mod http;
 pub mod ocsf;

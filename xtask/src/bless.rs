@@ -2,6 +2,7 @@
 
 mod image;
 mod trim;
+mod verifier;
 
 use std::fs;
 
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use tokenhound_common::fields::FIELDS;
 
 use crate::place::Place;
+use crate::setup::{self, Group};
 use crate::vm;
 
 /// What to make.
@@ -17,13 +19,15 @@ use crate::vm;
 pub(crate) enum What {
     /// Type information of Debian's kernels, cut down to what tests of the offset reader need.
     Btf,
+    /// What each kernel program costs the verifier, on the kernels of the guests and on this one.
+    Verifier,
 }
 
 /// Where the blobs go, from the root of the checkout.
 const BTF_HOME: &str = "agent/src/kernel/testdata";
 
-/// Kernels that tests know. One blob each, named by series, so that a newer release replaces the older one.
-const BTF_SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
+/// Kernels that tests know. Everything is named by series, so that a newer release replaces the older one.
+const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
 
 /// Largest blob that may be committed, in bytes.
 const BTF_LIMIT: usize = 40_000;
@@ -31,6 +35,10 @@ const BTF_LIMIT: usize = 40_000;
 pub(crate) fn run(place: &Place, what: What) -> anyhow::Result<()> {
     match what {
         What::Btf => btf(place),
+        What::Verifier => {
+            setup::run(place, &[Group::Test])?;
+            verifier::bless(place, &SERIES)
+        }
     }
 }
 
@@ -39,7 +47,7 @@ fn btf(place: &Place) -> anyhow::Result<()> {
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let mut releases = String::from("# Made by `cargo xtask bless btf`: series, release the blob comes from, bytes.\n");
     let mut offsets = Vec::new();
-    for series in BTF_SERIES {
+    for series in SERIES {
         let kernel = vm::kernel::fetch(place, series)?;
         let image = fs::read(&kernel.image).with_context(|| format!("cannot read {}", kernel.image.display()))?;
         let whole = || format!("cannot take the types out of {}", kernel.image.display());
@@ -60,7 +68,7 @@ fn btf(place: &Place) -> anyhow::Result<()> {
 
 /// One line for each field, one column for each kernel.
 fn table(kernels: &[Vec<Option<u32>>]) -> String {
-    let mut text = format!("# Made by `cargo xtask bless btf`: field and its offset on {}.\n", BTF_SERIES.join(", "));
+    let mut text = format!("# Made by `cargo xtask bless btf`: field and its offset on {}.\n", SERIES.join(", "));
     for (index, field) in FIELDS.iter().enumerate() {
         text.push_str(field.name);
         for offsets in kernels {

@@ -45,17 +45,7 @@ enum Task {
         arguments: Vec<String>,
     },
     /// Test; ends with one line `N passed, N failed, N skipped`.
-    Test {
-        /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
-        #[arg(value_enum, default_value = "all")]
-        part: test::Part,
-        /// Guest kernel series; may be given more than once.
-        #[arg(long = "kernel", value_name = "SERIES", default_values_t = [vm::DEFAULT_SERIES.to_owned()])]
-        kernels: Vec<String>,
-        /// Only tests whose name contains this.
-        #[arg(long)]
-        only: Option<String>,
-    },
+    Test(test::Options),
     /// Boot a guest with another kernel and run one shell command in it, with this checkout's agent as `tokenhound`.
     Guest {
         #[arg(long = "kernel", value_name = "SERIES", default_value = vm::DEFAULT_SERIES)]
@@ -64,17 +54,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "tokenhound doctor")]
         command: Vec<String>,
     },
-    /// Measure what the agent costs.
-    Bench {
-        #[arg(value_enum)]
-        what: bench::What,
-        /// How often each configuration is measured.
-        #[arg(long, default_value_t = 9)]
-        rounds: u32,
-        /// Count instructions in a guest with this kernel instead of taking time here.
-        #[arg(long, value_name = "SERIES")]
-        guest: Option<String>,
-    },
+    /// Measure what the agent costs, beside other programs that watch files; without WHAT, say what there is.
+    Bench(bench::Options),
     /// Make anew what is under version control but made by a program.
     Bless {
         #[arg(value_enum)]
@@ -112,9 +93,9 @@ impl Task {
                 let failure = Command::new(&program).args(arguments).exec();
                 return Err(failure).with_context(|| format!("cannot start {}", program.display()));
             }
-            Self::Test { part, kernels, only } => return test::run(&place, part, &kernels, only.as_deref()),
+            Self::Test(options) => return test::run(&place, &options),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
-            Self::Bench { what, rounds, guest } => bench::run(&place, what, rounds, guest.as_deref())?,
+            Self::Bench(options) => bench::run(&place, &options)?,
             Self::Bless { what } => bless::run(&place, what)?,
         }
         Ok(ExitCode::SUCCESS)

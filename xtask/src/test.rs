@@ -2,6 +2,7 @@
 
 mod guests;
 mod live;
+mod matrix;
 mod tally;
 #[cfg(test)]
 mod tidy;
@@ -16,6 +17,7 @@ use clap::ValueEnum;
 
 use crate::place::Place;
 use crate::setup::{self, Group};
+use matrix::Matrix;
 use tally::Tally;
 
 pub(crate) use guests::{GUEST_AGENT, run_command as in_guest};
@@ -33,23 +35,43 @@ pub(crate) enum Part {
     All,
 }
 
+/// What is asked for beside the part.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
+    #[arg(value_enum, default_value = "all")]
+    part: Part,
+    /// Guest kernel series, with all end-to-end tests; may be given more than once. Without it the usual three are
+    /// booted, and run the evasion program, one of them everything.
+    #[arg(long = "kernel", value_name = "SERIES")]
+    kernels: Vec<String>,
+    /// Guests of every supported kernel (or those of --kernel), each with and without `bpf` among its security modules.
+    #[arg(long)]
+    all: bool,
+    /// Only tests whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
 /// Runs the part to its end, also past failures, and prints the closing line.
-pub(crate) fn run(place: &Place, part: Part, kernels: &[String], only: Option<&str>) -> anyhow::Result<ExitCode> {
-    let group = if part == Part::Unit { Group::Build } else { Group::Test };
+pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<ExitCode> {
+    let group = if options.part == Part::Unit { Group::Build } else { Group::Test };
     setup::run(place, &[group])?;
-    let mut tally = Tally::default();
-    let wants = |one: Part| part == one || part == Part::All;
+    let (mut tally, mut matrix) = (Tally::default(), Matrix::default());
+    let wants = |one: Part| options.part == one || options.part == Part::All;
+    let only = options.only.as_deref();
     if wants(Part::Unit) {
         timed("unit", || unit::run(place, only, &mut tally));
     }
     if wants(Part::Live) {
-        timed("live", || live::run(place, only, &mut tally));
+        timed("live", || live::run(place, only, &mut tally, &mut matrix));
     }
     if wants(Part::Vm) {
-        for series in kernels {
-            timed(&format!("vm {series}"), || guests::run(place, series, only, &mut tally));
+        for visit in guests::visits(&options.kernels, options.all) {
+            timed(&format!("vm {}", visit.name()), || guests::run(place, &visit, only, &mut tally, &mut matrix));
         }
     }
+    matrix.publish(&place.target.join("evasion.txt"))?;
     for name in tally.failures() {
         println!("failed: {name}");
     }

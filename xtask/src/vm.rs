@@ -8,7 +8,7 @@ mod guest;
 mod image;
 pub(crate) mod kernel;
 
-pub(crate) use guest::{Machine, Report};
+pub(crate) use guest::{Machine, Report, Security};
 pub(crate) use image::Step;
 
 use std::fs;
@@ -21,6 +21,15 @@ use crate::place::Place;
 /// The kernel that a guest runs unless told otherwise: stock Debian, `fentry` and `lsm` work.
 pub(crate) const DEFAULT_SERIES: &str = "6.12";
 
+/// What is booted.
+#[derive(Clone, Copy)]
+pub(crate) struct Boot<'series> {
+    /// The kernel.
+    pub series: &'series str,
+    pub machine: Machine,
+    pub security: Security,
+}
+
 /// Boots a guest with a kernel of the series and these programs (from here, to there), lets it run the steps, and hands
 /// every line that it prints to `line`.
 pub(crate) fn run(
@@ -31,11 +40,23 @@ pub(crate) fn run(
     steps: &[Step],
     line: impl FnMut(&str),
 ) -> anyhow::Result<Report> {
-    let kernel = kernel::fetch(place, series)?;
-    let dir = place.target.join("vm").join(&kernel.series);
+    boot(place, Boot { series, machine, security: Security::Default }, programs, steps, line)
+}
+
+/// The same with other security modules than the kernel's own choice.
+pub(crate) fn boot(
+    place: &Place,
+    boot: Boot<'_>,
+    programs: &[(PathBuf, String)],
+    steps: &[Step],
+    line: impl FnMut(&str),
+) -> anyhow::Result<Report> {
+    let kernel = kernel::fetch(place, boot.series)?;
+    let name = format!("{}{}", kernel.series, boot.security.suffix());
+    let dir = place.target.join("vm").join(&name);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let initramfs = image::build(place, &dir, programs, steps)?;
+    let initramfs = image::build(place, &dir, &kernel.modules, programs, steps)?;
     let log = dir.join("serial.log");
-    println!("guest {series}: all it says is kept in {}", log.display());
-    guest::run(&kernel, machine, &initramfs, &log, line)
+    println!("guest {name}: all it says is kept in {}", log.display());
+    guest::run(&kernel, boot, &initramfs, &log, line)
 }

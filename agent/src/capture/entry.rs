@@ -15,7 +15,7 @@ use crate::{
         container::Membership,
         model::{Chain, Process, Script, Writable},
     },
-    pipeline::core::{Input, Losses, User},
+    pipeline::core::{Holder, Input, Losses, User},
 };
 
 /// Names in one entry; more are written as several.
@@ -30,6 +30,10 @@ pub enum InputEntry {
     Found(Box<ProcessEntry>),
     /// See [`Input::Time`].
     Time(u64),
+    /// See [`Input::Written`].
+    Written(Id, Key),
+    /// See [`Input::Holds`]: when, who, which file.
+    Holds(u64, Key, Id),
     /// See [`Input::Drain`].
     Drain,
     /// See [`Input::Clock`]: offset and error.
@@ -60,6 +64,8 @@ impl InputEntry {
             Input::Malformed => Self::Malformed,
             Input::Found(process) => Self::Found(Box::new((**process).clone().into())),
             Input::Time(time) => Self::Time(time.0),
+            Input::Written { file, by } => Self::Written(id(*file), key(*by)),
+            Input::Holds(Holder { time, process, file }) => Self::Holds(time.0, key(*process), id(*file)),
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
             Input::Names { all, names } => return Self::names(*all, names),
@@ -92,6 +98,11 @@ impl From<InputEntry> for Input {
             InputEntry::Malformed => Self::Malformed,
             InputEntry::Found(process) => Self::Found(Box::new((*process).into())),
             InputEntry::Time(time) => Self::Time(KernelTime(time)),
+            InputEntry::Written(file, by) => Self::Written { file: file_id(file), by: process_key(by) },
+            InputEntry::Holds(time, process, file) => {
+                let (process, file) = (process_key(process), file_id(file));
+                Self::Holds(Holder { time: KernelTime(time), process, file })
+            }
             InputEntry::Drain => Self::Drain,
             InputEntry::Clock(offset, error) => Self::Clock(Clock::new(offset, error)),
             InputEntry::Names(all, names) => {
@@ -122,6 +133,8 @@ pub enum Answer {
     Writable(Vec<ProgramEntry>),
     /// To `World::user`.
     User(u32, Option<UserEntry>),
+    /// To `World::mount_point`.
+    MountPoint(u32, Option<Bytes>),
     /// To `World::file`.
     File(Bytes, Option<Id>),
     /// To `World::now`.
@@ -201,6 +214,10 @@ impl Answer {
         Self::User(uid, answer.map(|User { name, home }| UserEntry { name: name.clone(), home: bytes(home) }))
     }
 
+    pub(super) fn mount_point(device: u32, answer: Option<&std::path::Path>) -> Self {
+        Self::MountPoint(device, answer.map(bytes))
+    }
+
     pub(super) fn file(asked: &std::path::Path, answer: Option<FileId>) -> Self {
         Self::File(bytes(asked), answer.map(id))
     }
@@ -248,6 +265,11 @@ impl Answer {
         let Self::User(of, answer) = self else { return None };
         let user = |UserEntry { name, home }| User { name, home: path(home) };
         (*of == uid).then(|| answer.clone().map(user))
+    }
+
+    pub(super) fn to_mount_point(&self, device: u32) -> Option<Option<PathBuf>> {
+        let Self::MountPoint(of, answer) = self else { return None };
+        (*of == device).then(|| answer.clone().map(path))
     }
 
     pub(super) fn to_file(&self, asked: &std::path::Path) -> Option<Option<FileId>> {

@@ -96,7 +96,7 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// When the file ends within an entry, cannot be read, or does not hold what was written. Nothing can be read after
     /// that.
-    pub fn next(&mut self) -> Result<Option<Entry<'_>>, CaptureError> {
+    pub fn entry(&mut self) -> Result<Option<Entry<'_>>, CaptureError> {
         let Some(kind) = self.frame()? else { return Ok(None) };
         let entry = match kind {
             kind::LIFE | kind::HITS => None,

@@ -240,6 +240,12 @@ impl World for Listening<'_> {
         answer
     }
 
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
+        let answer = self.world.mount_point(device);
+        self.answers.push(Answer::mount_point(device, answer.as_deref()));
+        answer
+    }
+
     fn file(&mut self, path: &Path) -> Option<FileId> {
         let answer = self.world.file(path);
         self.answers.push(Answer::file(path, answer));

@@ -1,6 +1,11 @@
 //! A capture through a core: the same findings, on any machine, without any rights.
 
-use std::{collections::VecDeque, io::Read, path::Path, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
@@ -66,7 +71,7 @@ fn all<R: Read>(
 ) -> Result<(), CaptureError> {
     loop {
         let begin = reader.offset();
-        let input = match reader.next()? {
+        let input = match reader.entry()? {
             None => return Ok(()),
             Some(Entry::Answer(answer)) => {
                 world.answers.push_back(answer);
@@ -152,6 +157,10 @@ impl World for Recorded {
 
     fn user(&mut self, uid: u32) -> Option<User> {
         self.answer(|answer| answer.to_user(uid)).flatten()
+    }
+
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
+        self.answer(|answer| answer.to_mount_point(device)).flatten()
     }
 
     fn file(&mut self, path: &Path) -> Option<FileId> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
-    probe::{load::Sensor, plan, selftest::Proof},
+    probe::{coverage, load::Sensor, plan, selftest::Proof},
     telemetry::metrics::Metrics,
 };
 
@@ -28,7 +28,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     if options.verifier {
         return verifier(&options.sensor);
     }
-    let facts = facts::gather();
+    let facts = facts::gather(plan::call_events());
     let mut text = describe(&facts);
     let inputs = match Inputs::read(&options.sensor) {
         Ok(inputs) => {
@@ -109,6 +109,10 @@ fn describe_probes(text: &mut String, plan: &plan::Plan, proofs: &[Proof]) {
             None => writeln!(text, "  live  {}", proof.hook.label()),
             Some(failure) => writeln!(text, "  DEAD  {}: {failure}", proof.hook.label()),
         };
+    }
+    let _ = writeln!(text, "not seen on this tier, or only at times:");
+    for (what, why) in coverage::gaps(plan.tier) {
+        let _ = writeln!(text, "  --    {what}: {why}");
     }
     for gap in &plan.gaps {
         let _ = writeln!(text, "  --    not here: {}: {}", gap.hook.label(), gap.reason);

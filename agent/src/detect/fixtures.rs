@@ -15,7 +15,7 @@ use super::{
     judge::{Expectation, Judgement, StoreFacts},
 };
 use crate::{
-    ingest::observation::{KernelTime, OpenMode},
+    ingest::observation::{KernelTime, OpenMode, Way},
     lineage::model::{Chain, Executable, Origin, Process, Script, Writable},
 };
 
@@ -92,6 +92,8 @@ pub(crate) fn read_at(seconds: f64, chain: Chain, path: &str) -> Access {
             known_as: None,
             file: FileFacts { uid: 1000, links: 1, mode: 0o100_600, size: 116, ..FileFacts::default() },
             mode: OpenMode { read: true, ..OpenMode::default() },
+            way: Way::Open,
+            path_in_root: None,
         },
     )
 }

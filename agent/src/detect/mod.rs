@@ -1,5 +1,6 @@
 //! From accesses to findings.
 pub mod access;
+pub mod change;
 pub mod credential_sweep;
 pub mod engine;
 #[cfg(test)]

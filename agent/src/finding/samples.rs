@@ -13,7 +13,7 @@ use crate::{
         judge::StoreFacts,
         sensor_degraded::Degradation,
     },
-    ingest::observation::KernelTime,
+    ingest::observation::{Inspection, KernelTime},
     lineage::model::{Container, Process, Writable},
 };
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use rustix::mount::{MountFlags, mount};
 
-use crate::{kernel::btf::Btf, probe::plan};
+use crate::kernel::btf::Btf;
 
 /// Answer to a question put to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,9 @@ const CAP_PERFMON: u64 = 1 << 38;
 const CAP_BPF: u64 = 1 << 39;
 
 /// Asks everything that can be answered without loading a program. What only the types tell is left unanswered:
-/// see [`Facts::learn_types`].
+/// see [`Facts::learn_types`]. `events` are the events of system calls to ask for.
 #[must_use]
-pub fn gather() -> Facts {
+pub fn gather(events: impl Iterator<Item = &'static str>) -> Facts {
     let uname = rustix::system::uname();
     let btf = match fs::metadata("/sys/kernel/btf/vmlinux") {
         Ok(_) => Answer::Yes,
@@ -76,24 +76,31 @@ pub fn gather() -> Facts {
         security_modules,
         security_hooks: BTreeMap::new(),
         functions: BTreeMap::new(),
-        events: plan::call_events().map(|event| (event, call_event(event))).collect(),
+        events: events.map(|event| (event, call_event(event))).collect(),
         ring: Answer::No("the kernel's types were not read".into()),
     }
 }
 
 impl Facts {
-    /// Adds what the kernel's types tell.
-    pub fn learn_types(&mut self, btf: &Btf) {
+    /// Adds what the kernel's types tell: of these functions, of these hooks of the security modules, and of the event at
+    /// the end of an io_uring request.
+    pub fn learn_types(
+        &mut self,
+        btf: &Btf,
+        functions: impl Iterator<Item = &'static str>,
+        hooks: impl Iterator<Item = &'static str>,
+        ring: &str,
+    ) {
         let function = |name: &str| {
             if btf.has_function(name) { Answer::Yes } else { Answer::No(format!("the kernel has no function {name}")) }
         };
-        self.functions = plan::functions().map(|name| (name, function(name))).collect();
-        self.security_hooks = plan::security_hooks().map(|name| (name, function(&format!("bpf_lsm_{name}")))).collect();
+        self.functions = functions.map(|name| (name, function(name))).collect();
+        self.security_hooks = hooks.map(|name| (name, function(&format!("bpf_lsm_{name}")))).collect();
         if let (Answer::Yes, Some(Answer::No(_))) = (&self.lsm, self.security_hooks.get("file_open")) {
             self.lsm = Answer::No("the kernel was built without CONFIG_BPF_LSM".into());
         }
         // Before Linux 5.18 the event has no request.
-        self.ring = match btf.event_arguments(plan::RING) {
+        self.ring = match btf.event_arguments(ring) {
             Some(3 | 5..) => Answer::Yes,
             Some(_) => Answer::No("the event does not carry the request on this kernel (Linux 5.18 does)".into()),
             None => Answer::No("the kernel has no io_uring events".into()),

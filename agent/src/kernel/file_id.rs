@@ -1,6 +1,9 @@
 //! The kernel's identity of a file, as user space can learn it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 use tokenhound_common::record::FileId;
@@ -24,6 +27,19 @@ impl Mounts {
     /// When `/proc/self/mountinfo` cannot be read.
     pub fn read() -> io::Result<Self> {
         Ok(Self::parse(&fs::read_to_string("/proc/self/mountinfo")?))
+    }
+
+    /// Where the top of the file system on `device` is mounted in our own namespace; the first place, if there are more.
+    #[must_use]
+    pub fn top(device: u32) -> Option<PathBuf> {
+        let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        text.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(2);
+            let (major, minor) = fields.next()?.split_once(':')?;
+            let (root, point) = (fields.next()?, fields.next()?);
+            let same = encode(major.parse().ok()?, minor.parse().ok()?) == device;
+            (same && root == "/").then(|| PathBuf::from(unescaped(point)))
+        })
     }
 
     /// Lines as in proc_pid_mountinfo(5): mount id, parent id, major:minor, ...
@@ -59,6 +75,13 @@ impl Mounts {
         };
         Ok(FileId { inode: found.stx_ino, device, generation })
     }
+}
+
+/// A path of mountinfo, in which blanks stand as octal numbers.
+fn unescaped(path: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(path.to_owned(), |path, (escape, character)| path.replace(escape, character))
 }
 
 /// The kernel's internal `dev_t`: 12 bits of major, 20 bits of minor (include/linux/kdev_t.h).

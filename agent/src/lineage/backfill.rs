@@ -339,3 +339,20 @@ fn read_args(process: &ProcProcess) -> (Vec<String>, bool) {
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod find_tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_is_found_as_its_process() {
+        let backfill = Backfill::new(InterpreterRules::default(), HashSet::new());
+        let namespace = u32::try_from(std::fs::metadata("/proc/self/ns/pid").unwrap().ino()).unwrap();
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        let found = backfill.find(thread, namespace).map(|key| key.tgid);
+        assert_eq!(found, Some(std::process::id()));
+        assert_eq!(backfill.find(thread, namespace + 1), None);
+    }
+}

@@ -142,6 +142,13 @@ impl Table {
         Some(self.entries.get(&self.locate(key)?)?.process(KernelTime(u64::MAX)))
     }
 
+    /// Key of the process that had this pid at `at`, in the initial pid namespace; it may have ended since.
+    #[must_use]
+    pub fn by_pid(&self, tgid: u32, at: KernelTime) -> Option<ProcessKey> {
+        let (first, last) = (Id { tgid, start_ns: 0 }, Id { tgid, start_ns: at.0 });
+        self.entries.range(first..=last).next_back().map(|(_, entry)| entry.key)
+    }
+
     /// The process as it was at `at`, then its parent as it was when it forked it, and so on.
     #[must_use]
     pub fn chain(&self, key: ProcessKey, at: KernelTime) -> Option<Chain> {

@@ -6,12 +6,14 @@ use tokenhound_common::watch::FileWatch;
 
 use super::{
     core::Output,
+    holders::Holders,
     watchset::{Command, Watchset},
 };
 use crate::{
     catalogue::{Catalogue, homes::EnvOverrides},
     detect::judge::Verdict,
     finding::model::Finding,
+    ingest::clock,
     probe::keys::{Keys, KeysError},
     telemetry::{events, metrics::Metrics},
 };
@@ -38,6 +40,8 @@ pub(super) struct Edge {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) metrics: Metrics,
     pub(super) findings: mpsc::SyncSender<Report>,
+    /// Who has files of stores open.
+    pub(super) holders: Holders,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
 }
@@ -61,6 +65,9 @@ impl Edge {
                 let outcome = keys.watch(id, FileWatch::ITSELF);
                 self.watched(outcome);
             }
+            Output::Held { process, file, writes } => self.holders.accessed(process, file, writes, clock::now()),
+            Output::Holder { holder, expected } => self.holders.judged(&holder, expected),
+            Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),
         }

@@ -5,6 +5,7 @@
 
 pub mod core;
 mod edge;
+mod holders;
 pub mod watchset;
 mod world;
 
@@ -21,6 +22,7 @@ pub use self::{core::Scope, edge::Report};
 use self::{
     core::{Core, Input, Losses, Setup},
     edge::Edge,
+    holders::Holders,
     watchset::{Update, Watchset},
     world::Live,
 };
@@ -197,6 +199,7 @@ impl Pipeline {
             catalogue: parts.catalogue,
             metrics: parts.metrics,
             findings: parts.findings,
+            holders: Holders::default(),
             unwatched: 0,
         };
         let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0), trouble: None };
@@ -206,6 +209,7 @@ impl Pipeline {
         for (ring, bytes) in std::mem::take(&mut pipeline.sensor.early) {
             pipeline.flow.take(ring, &bytes);
         }
+        pipeline.find_holders();
         Ok(pipeline)
     }
 
@@ -224,6 +228,7 @@ impl Pipeline {
         loop {
             let window = Duration::from_nanos(core::REORDER_WINDOW_NS);
             let timeout = if self.flow.core.is_waiting() { window } else { HEALTH_INTERVAL };
+            let timeout = timeout.min(self.edge.holders.left(clock::now()).unwrap_or(timeout).max(window));
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
             let stop = readable(wake).map_err(PipelineError::Poll)?;
             self.turn();
@@ -253,12 +258,38 @@ impl Pipeline {
         if self.flow.core.is_due(now) {
             self.feed(Input::Time(now));
         }
+        if self.edge.holders.due(now) {
+            self.look_at_holders(now);
+        }
         for (kind, count) in self.flow.core.counted() {
             events::RecordsRead { kind, count }.emit(&self.edge.metrics);
         }
         if now >= self.next_health {
             self.next_health = KernelTime(now.0 + HEALTH_INTERVAL.as_nanos() as u64);
             self.health();
+        }
+    }
+
+    /// Sees who has files of stores open, and watches reads while somebody does who should not.
+    fn look_at_holders(&mut self, now: KernelTime) {
+        for input in self.edge.holders.look(&self.sensor.holders, &self.sensor.keys, now) {
+            self.feed(input);
+        }
+        self.edge.holders.plan(now);
+        for gap in self.sensor.watch_reads(self.edge.holders.reads_matter()) {
+            tracing::warn!(probe = gap.hook.label(), reason = gap.reason, "reads are not watched in one of their ways");
+        }
+    }
+
+    /// Files of stores that were open before the agent started.
+    fn find_holders(&mut self) {
+        let living = self.flow.core.living();
+        let now = clock::now();
+        for process in holders::mark_present(&mut self.sensor.holders, &self.sensor.keys, living.into_iter()) {
+            self.edge.holders.present(process, now);
+        }
+        if self.edge.holders.due(now) {
+            self.look_at_holders(now);
         }
     }
 

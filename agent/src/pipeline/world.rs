@@ -86,6 +86,10 @@ impl World for Live {
         Some(User { name: user.name.clone(), home: user.home.clone() })
     }
 
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
+        file_id::Mounts::top(device)
+    }
+
     fn file(&mut self, path: &Path) -> Option<FileId> {
         file_id::of(path).ok()
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalogue::{expect::tests::program, tests::shipped_catalogue},
     detect::access::Tier,
-    ingest::observation::{KernelTime, OpenMode},
+    ingest::observation::{Inspection, KernelTime, OpenMode, Way},
     lineage::model::Chain,
 };
 
@@ -20,6 +20,8 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
             known_as: None,
             file: FileFacts::default(),
             mode: OpenMode::default(),
+            way: Way::Open,
+            path_in_root: None,
         },
         chain: Chain { processes, incomplete: false },
         user_name: Some("ann".into()),

@@ -156,6 +156,12 @@ impl Keys {
         Ok(())
     }
 
+    /// Whether the file itself is watched by id. The generation is not compared.
+    #[must_use]
+    pub fn watches(&self, key: FileKey) -> bool {
+        self.files.get(&key).is_some_and(|watch| watch.flags & FileWatch::ITSELF != 0)
+    }
+
     /// Files and directories watched by id.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -147,12 +147,12 @@ impl Sensor {
     ///
     /// When no tier works, or the one asked for does not.
     pub fn start(wanted: Option<Tier>) -> Result<Self, LoadError> {
-        let mut facts = facts::gather();
+        let mut facts = facts::gather(plan::call_events());
         // Rights and BTF are checked before anything is touched.
         plan::admit(&facts)?;
         raise_memlock();
         let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)?;
-        facts.learn_types(&btf);
+        facts.learn_types(&btf, plan::functions(), plan::security_hooks(), plan::RING);
         let candidates = plan::candidates(&facts, wanted)?;
         let Resolved { offsets, missing } = offsets::resolve(&btf).map_err(LoadError::Offsets)?;
         let mut ebpf = object(&btf, &offsets)?;
@@ -250,7 +250,7 @@ impl Sensor {
 
     /// Attaches the hooks for reads, or takes them away again. Returns those that could not be attached.
     pub fn watch_reads(&mut self, wanted: bool) -> Vec<Gap> {
-        if wanted == !self.reads.is_empty() {
+        if wanted != self.reads.is_empty() {
             return Vec::new();
         }
         if !wanted {

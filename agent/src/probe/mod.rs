@@ -1,6 +1,7 @@
 //! Loading, attaching and proving the kernel programs.
 
 pub mod canary;
+pub mod coverage;
 pub mod holders;
 pub mod keys;
 pub mod load;

@@ -104,7 +104,7 @@ impl Scene {
             (Purpose::Inspect, Observation::Open(open)) => {
                 open.task.key.tgid == own && matches!(open.object, Object::Process(..))
             }
-            (Purpose::Change, Observation::Change(change)) => change.canary,
+            (Purpose::Change, Observation::Change(change)) => change.task.key.tgid == own,
             _ => false,
         }
     }
@@ -115,7 +115,12 @@ impl Scene {
 pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
     let refused = sensor.refused.iter().map(|gap| Proof { hook: gap.hook, failure: Some(gap.reason.clone()) });
     let mut proofs: Vec<Proof> = refused.collect();
-    let scene = Scene::set(directory).and_then(|scene| watch(sensor, scene.id).map(|()| scene));
+    let scene = Scene::set(directory).and_then(|scene| {
+        // Links and mounts are told by the names they are given.
+        let name = scene.file.path().file_name().unwrap_or_default();
+        sensor.keys.watch_directories([name.as_encoded_bytes()]);
+        watch(sensor, scene.id).map(|()| scene)
+    });
     let life = |hook: &&Hook| hook.purpose == Purpose::Life;
     // What was done before we asked for it to be told is told all the same.
     let hooks = sensor.plan.hooks.clone();

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use super::metrics::{FindingLabels, KindLabel, Metrics, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel, TableLabel};
+use super::metrics::{
+    ChangeLabels, FindingLabels, KindLabel, Metrics, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel, TableLabel,
+};
 use crate::{
     capture::recorder::Trouble,
-    detect::{access::Tier, judge::Verdict},
-    finding::model::Finding,
+    detect::{access::Tier, change::StoreChange, judge::Verdict},
+    finding::{model::Finding, visible},
 };
 
 /// A store was read.
@@ -28,6 +30,28 @@ impl StoreRead<'_> {
         tracing::debug!(store, verdict = verdict.name(), actor, "a store was read");
         let labels = ReadLabels { store: metrics.bounded(store), verdict: verdict.name(), actor };
         metrics.store_reads.get_or_create(&labels).inc();
+    }
+}
+
+/// A store was changed otherwise than by writing to it, or was closed after writing.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreChanged<'a>(pub &'a StoreChange);
+
+impl StoreChanged<'_> {
+    /// Logs at info level, counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        let StoreChange { store, what, path, other, actor } = self.0;
+        let other = other.as_deref().map(visible::path);
+        tracing::info!(
+            store,
+            change = what,
+            path = visible::path(path),
+            other,
+            by = visible::text(actor),
+            "a store was changed"
+        );
+        let labels = ChangeLabels { store: metrics.bounded(store), change: what };
+        metrics.store_changes.get_or_create(&labels).inc();
     }
 }
 

@@ -28,6 +28,12 @@ pub(super) struct ReadLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ChangeLabels {
+    pub(super) store: String,
+    pub(super) change: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct FindingLabels {
     pub(super) detector: &'static str,
     pub(super) severity: &'static str,
@@ -69,6 +75,7 @@ struct BuildLabels {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(super) store_reads: Family<ReadLabels, Counter>,
+    pub(super) store_changes: Family<ChangeLabels, Counter>,
     pub(super) findings: Family<FindingLabels, Counter>,
     pub(super) records: Family<KindLabel, Counter>,
     pub(super) records_lost: Family<ReasonLabel, Counter>,
@@ -90,6 +97,7 @@ impl Metrics {
     pub fn new() -> (Self, Registry) {
         let metrics = Self {
             store_reads: Family::default(),
+            store_changes: Family::default(),
             findings: Family::default(),
             records: Family::default(),
             records_lost: Family::default(),
@@ -118,6 +126,11 @@ impl Metrics {
             "store_reads",
             "Reads of a store, by what the engine says of the reader and by the class of what acts",
             self.store_reads.clone(),
+        );
+        registry.register(
+            "store_changes",
+            "Changes of a store's file: links, renames, permissions, owners, sizes, mounts, and closes after writing",
+            self.store_changes.clone(),
         );
         registry.register("findings", "Findings, before any sink", self.findings.clone());
         registry.register_with_unit(

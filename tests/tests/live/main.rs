@@ -10,6 +10,7 @@ mod lives;
 mod pass_through;
 mod sweeps;
 mod thieves;
+mod verifier;
 mod watch_keys;
 
 use std::path::PathBuf;
@@ -18,8 +19,11 @@ use tokenhound_tests::stage::Stage;
 
 /// Puts the actor on a stage, under this name.
 fn actor(stage: &Stage, name: &str) -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_actor"));
-    // In a guest it lies beside this program.
-    let beside = || std::env::current_exe().expect("this program").with_file_name("actor");
-    stage.program(name, &if built.exists() { built } else { beside() })
+    stage.program(name, &beside(env!("CARGO_BIN_EXE_actor"), "actor"))
+}
+
+/// A helper program where cargo built it; in a guest it lies beside this one.
+fn beside(built: &str, name: &str) -> PathBuf {
+    let built = PathBuf::from(built);
+    if built.exists() { built } else { std::env::current_exe().expect("this program").with_file_name(name) }
 }

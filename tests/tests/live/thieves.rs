@@ -35,7 +35,8 @@ fn copy_tools_and_shells() {
     let inline = |act: &str, script: &str| scene.theft(act, GH, script).script("inline").reader(&dash);
     // The shell itself is the reader: no other program opens the file.
     let redirected = inline("redirected", r#"exec dash -c 'while read -r line; do :; done <"$STORE"'"#);
-    let passed_on = inline("passed-on", r#"exec dash -c 'cat <"$STORE"'"#);
+    // The shell opens it for the program that reads.
+    let passed_on = scene.theft("passed-on", GH, r#"exec dash -c 'cat <"$STORE"'"#).reader(&cat);
     let by_shell = scene.theft("by-shell", GH, r#"exec dash -c 'cat "$STORE"; :'"#).reader(&cat).below(&["dash"]);
     let found = scene
         .theft("found", GH, r#"exec find "$HOME/.config" -name hosts.yml -exec cat {} ';'"#)

@@ -2,14 +2,14 @@
 //! before it is measured; one that does not is reported, not measured.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::bench::http;
 use crate::cmd::{self, Background};
 
 /// How long one may take to start and to prove itself.
@@ -22,6 +22,8 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 pub(super) enum Peer {
     /// tokenhound as it comes.
     Agent,
+    /// Nothing at all, measured like the others: how far apart two measurements of the same thing are here.
+    Nothing,
     /// No program at all, but one never-called system call traced: the kernel then takes its slow path for all of
     /// them. What any tracer of system calls costs before it does anything.
     SlowPath,
@@ -33,12 +35,16 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Agent, Self::SlowPath, Self::EmptyProgram, Self::Auditd, Self::Bpftrace, Self::Fatrace];
+    /// For single operations.
+    pub(super) const ALL: [Self; 7] =
+        [Self::Agent, Self::SlowPath, Self::Nothing, Self::EmptyProgram, Self::Auditd, Self::Bpftrace, Self::Fatrace];
+    /// What somebody would run, and nothing.
+    pub(super) const REAL: [Self; 5] = [Self::Agent, Self::Auditd, Self::Bpftrace, Self::Fatrace, Self::Nothing];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Agent => "tokenhound",
+            Self::Nothing => "nothing",
             Self::SlowPath => "slow path alone",
             Self::EmptyProgram => "empty program",
             Self::Auditd => "auditd",
@@ -50,6 +56,7 @@ impl Peer {
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Agent => "run, full catalogue",
+            Self::Nothing => "bare against bare: the noise",
             Self::SlowPath => "tracefs: sys_exit_acct on, nothing attached",
             Self::EmptyProgram => "bpftrace: sys_exit_openat, compares the pid",
             Self::Auditd => "auditctl -w FILE -p r",
@@ -59,14 +66,20 @@ impl Peer {
     }
 
     /// Whether it only bears on processes that start after it.
-    pub(super) fn wants_new_worker(self) -> bool {
+    pub(super) fn wants_new_processes(self) -> bool {
         self == Self::Auditd
+    }
+
+    /// Whether it is a program that watches files.
+    pub(super) fn is_rival(self) -> bool {
+        matches!(self, Self::Auditd | Self::Bpftrace | Self::Fatrace)
     }
 
     /// Starts it and returns when it has proved that it works. It ends when the result is dropped.
     pub(super) fn start(self, scene: &Scene) -> anyhow::Result<Running> {
         match self {
             Self::Agent => agent(scene),
+            Self::Nothing => Ok(Running { process: None, port: None, _undo: Vec::new() }),
             Self::SlowPath => slow_path(),
             Self::Auditd => auditd(scene),
             Self::EmptyProgram => bpftrace(scene, "sys_exit_openat", &format!("pid == {}", std::process::id())),
@@ -81,6 +94,8 @@ impl Peer {
 /// Files that the peers work with.
 pub(super) struct Scene {
     pub agent: PathBuf,
+    /// The agent's tier; the best one without.
+    pub tier: Option<String>,
     /// The store that all of them watch.
     pub watched: PathBuf,
     /// A directory for what they write.
@@ -89,8 +104,34 @@ pub(super) struct Scene {
 
 /// A peer at work. Fields are dropped in order: first the process, then what was set up for it.
 pub(super) struct Running {
-    _process: Option<Background>,
+    process: Option<Background>,
+    /// Where the agent listens.
+    port: Option<u16>,
     _undo: Vec<Undo>,
+}
+
+impl Running {
+    /// Its process, if it has one.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Background::pid)
+    }
+
+    /// The agent's metrics.
+    pub(super) fn metrics(&self) -> Option<String> {
+        http::get(self.port?, "/metrics").ok()
+    }
+}
+
+impl Scene {
+    /// A made-up store in a scratch directory.
+    pub(super) fn set(agent: PathBuf, tier: Option<&str>, scratch: &Path) -> anyhow::Result<Self> {
+        let home = scratch.join(".aws");
+        fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        let watched = home.join("credentials");
+        fs::write(&watched, "[default]\naws_access_key_id = AKIAMADEUPFORTHEBENCH\n")
+            .with_context(|| format!("cannot write {}", watched.display()))?;
+        Ok(Self { agent, tier: tier.map(str::to_owned), watched, scratch: scratch.to_path_buf() })
+    }
 }
 
 /// A command, or a write to a file, that takes back a change to the system.
@@ -139,29 +180,19 @@ fn agent(scene: &Scene) -> anyhow::Result<Running> {
         .args(["run", "--listen", &format!("127.0.0.1:{port}")])
         .arg("--findings")
         .arg(scene.scratch.join("findings.jsonl"));
+    if let Some(tier) = &scene.tier {
+        command.args(["--tier", tier]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(scene.scratch.join("agent.log"))?);
     let mut process = Background::start(&mut command)?;
-    process.wait_until(READY_LIMIT, || is_ready(port)).with_context(|| {
+    process.wait_until(READY_LIMIT, || http::get(port, "/readyz").is_ok()).with_context(|| {
         let log = fs::read_to_string(scene.scratch.join("agent.log")).unwrap_or_default();
         format!(
             "the agent said: {}",
             log.lines().filter(|line| !line.is_empty()).take(3).collect::<Vec<_>>().join(" / ")
         )
     })?;
-    Ok(Running { _process: Some(process), _undo: Vec::new() })
-}
-
-/// Whether `/readyz` answers 200.
-fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-        let mut status = [0_u8; 12];
-        stream.read_exact(&mut status)?;
-        Ok(status.ends_with(b" 200"))
-    };
-    ask().unwrap_or(false)
+    Ok(Running { process: Some(process), port: Some(port), _undo: Vec::new() })
 }
 
 /// In a tracing instance of its own, so that nobody's tracing is touched.
@@ -171,7 +202,7 @@ fn slow_path() -> anyhow::Result<Running> {
     let switch = instance.join("events/syscalls/sys_exit_acct/enable");
     let undo = vec![Undo::Write(switch.clone(), "0"), Undo::RemoveDir(instance)];
     fs::write(&switch, "1").context("this kernel does not trace system calls")?;
-    Ok(Running { _process: None, _undo: undo })
+    Ok(Running { process: None, port: None, _undo: undo })
 }
 
 fn auditctl() -> Command {
@@ -225,7 +256,7 @@ fn auditd(scene: &Scene) -> anyhow::Result<Running> {
             fs::read(&log).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(AUDIT_KEY))
         })
         .context("it did not report the watched file")?;
-    Ok(Running { _process: Some(process), _undo: undo })
+    Ok(Running { process: Some(process), port: None, _undo: undo })
 }
 
 /// bpftrace on one event of openat; it reports what `filter` lets through, which must include our own opens.
@@ -239,7 +270,7 @@ fn bpftrace(scene: &Scene, event: &str, filter: &str) -> anyhow::Result<Running>
     command.env("BPFTRACE_STRLEN", "200");
     let mut process = Background::start(&mut command)?;
     prove(&mut process, &scene.watched, &output, "hit ")?;
-    Ok(Running { _process: Some(process), _undo: Vec::new() })
+    Ok(Running { process: Some(process), port: None, _undo: Vec::new() })
 }
 
 fn fatrace(scene: &Scene) -> anyhow::Result<Running> {
@@ -251,16 +282,16 @@ fn fatrace(scene: &Scene) -> anyhow::Result<Running> {
     let mut process = Background::start(&mut command)?;
     let watched = scene.watched.to_string_lossy();
     prove(&mut process, &scene.watched, &output, &watched)?;
-    Ok(Running { _process: Some(process), _undo: Vec::new() })
+    Ok(Running { process: Some(process), port: None, _undo: Vec::new() })
 }
 
-/// Starts something whose processes the kernel never audits, also after auditing was switched on once.
-pub(super) fn unaudited<T>(start: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+/// Does something whose new processes the kernel never audits, also after auditing was switched on once.
+pub(super) fn unaudited<T>(act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let rule = |switch: &str| {
         let mut command = auditctl();
         command.args([switch, "never,task"]);
         command
     };
     let _undo = cmd::succeeds(&mut rule("-a")).then(|| Undo::Command(rule("-d")));
-    start()
+    act()
 }

@@ -2,46 +2,89 @@
 
 use crate::bench::worker::Sample;
 
-/// A measured operation.
-pub(super) struct Column {
-    operation: &'static str,
-}
-
-impl Column {
-    pub(super) fn new(operation: &'static str) -> Self {
-        Self { operation }
-    }
-}
-
 /// How much dearer an operation may be than bare.
 pub(super) struct Budget {
     pub operation: &'static str,
-    pub most: f64,
+    pub figure: Figure,
+    pub most: Most,
 }
 
-/// One peer with its rounds.
+/// What is held against a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figure {
+    /// The best run against the best bare one: what the code costs when nothing disturbs it.
+    Best,
+    /// The middle of the rounds' own ratios.
+    Median,
+}
+
+/// An upper bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Most {
+    /// So many times bare.
+    Ratio(f64),
+    /// So many units more than bare.
+    More(f64),
+}
+
+/// Two counts of the same thing that differ by less than this, and this part of them, are the same.
+const SAME: f64 = 0.5;
+const SAME_PART: f64 = 1e-4;
+
+/// One thing that is measured beside bare, with its rounds.
 pub(super) struct Row {
-    name: &'static str,
-    what: &'static str,
-    /// Bare just before, and with the peer.
+    name: String,
+    what: String,
+    /// Bare just before, and with it.
     rounds: Vec<(Sample, Sample)>,
     /// Why it was not measured, or not to the end.
     pub trouble: Option<String>,
 }
 
-/// One operation with and without a peer.
+/// One operation with and without it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Cost {
-    /// The shortest runs: what the code itself costs, least disturbed.
+    /// The shortest runs.
     best_bare: f64,
     best: f64,
-    /// The middle of the rounds' own ratios, each round's being the middle of its runs.
+    /// The middle runs of all rounds.
+    median_bare: f64,
+    median: f64,
+    /// The middle of the rounds' own ratios, each round's being that of the middle of its runs.
     median_ratio: f64,
 }
 
+impl Cost {
+    fn ratio(&self, figure: Figure) -> f64 {
+        match figure {
+            Figure::Best => self.best / self.best_bare,
+            Figure::Median => self.median_ratio,
+        }
+    }
+
+    fn pair(&self, figure: Figure) -> (f64, f64) {
+        match figure {
+            Figure::Best => (self.best_bare, self.best),
+            Figure::Median => (self.median_bare, self.median),
+        }
+    }
+
+    fn keeps(&self, budget: &Budget) -> bool {
+        let (bare, with) = self.pair(budget.figure);
+        match budget.most {
+            Most::Ratio(most) => self.ratio(budget.figure) <= most,
+            Most::More(most) => with - bare < most + SAME + bare * SAME_PART,
+        }
+    }
+}
+
 impl Row {
-    pub(super) fn new(name: &'static str, what: &'static str) -> Self {
-        Self { name, what, rounds: Vec::new(), trouble: None }
+    pub(super) fn new(name: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { name: name.into(), what: what.into(), rounds: Vec::new(), trouble: None }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn add(&mut self, bare: Sample, with: Sample) {
@@ -49,25 +92,23 @@ impl Row {
     }
 
     fn cost(&self, operation: &str) -> Option<Cost> {
-        let best = |pick: fn(&(Sample, Sample)) -> &Sample| {
-            let runs = self.rounds.iter().filter_map(|round| pick(round).get(operation)).flatten();
-            runs.copied().reduce(f64::min)
+        type Pick = fn(&(Sample, Sample)) -> &Sample;
+        let runs = |pick: Pick| -> Vec<f64> {
+            self.rounds.iter().filter_map(|round| pick(round).get(operation)).flatten().copied().collect()
         };
+        let (bare, with) = (runs(|round| &round.0), runs(|round| &round.1));
         let ratios: Option<Vec<f64>> = self
             .rounds
             .iter()
             .map(|(bare, with)| Some(median(with.get(operation)?)? / median(bare.get(operation)?)?))
             .collect();
         Some(Cost {
-            best_bare: best(|round| &round.0)?,
-            best: best(|round| &round.1)?,
+            best_bare: bare.iter().copied().reduce(f64::min)?,
+            best: with.iter().copied().reduce(f64::min)?,
+            median_bare: median(&bare)?,
+            median: median(&with)?,
             median_ratio: median(&ratios?)?,
         })
-    }
-
-    /// The best run over the best bare one.
-    fn ratio(&self, operation: &str) -> Option<f64> {
-        self.cost(operation).map(|cost| cost.best / cost.best_bare)
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -78,7 +119,7 @@ impl Row {
 }
 
 /// The middle value. None of nothing.
-fn median(values: &[f64]) -> Option<f64> {
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -89,23 +130,24 @@ fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// A Markdown table: each figure is the best run in `unit`, its ratio to the best bare run, and the median ratio.
-pub(super) fn print(unit: &str, columns: &[Column], rows: &[Row]) -> String {
+/// A Markdown table, one column for each operation: the best run in `unit`, its ratio to the best bare run, and the
+/// median ratio.
+pub(super) fn wide(unit: &str, operations: &[&str], rows: &[Row]) -> String {
     let mut lines = vec![String::from("| |"), String::from("| --- |"), String::from("| no agent |")];
-    for column in columns {
-        lines[0].push_str(&format!(" {} |", column.operation));
+    for operation in operations {
+        lines[0].push_str(&format!(" {operation} |"));
         lines[1].push_str(" --- |");
-        let bare = rows.iter().filter_map(|row| row.cost(column.operation)).map(|cost| cost.best_bare).reduce(f64::min);
+        let bare = rows.iter().filter_map(|row| row.cost(operation)).map(|cost| cost.best_bare).reduce(f64::min);
         lines[2].push_str(&bare.map_or_else(|| " - |".to_owned(), |bare| format!(" {bare:.0} {unit} |")));
     }
     for row in rows {
         let mut line = format!("| {} ({}) |", row.name, row.what);
-        for column in columns {
-            line.push_str(&match (&row.trouble, row.cost(column.operation)) {
+        for operation in operations {
+            line.push_str(&match (&row.trouble, row.cost(operation)) {
                 (None, Some(cost)) => format!(
-                    " {:.0} {unit} x{:.2} (median x{:.2}) |",
+                    " {:.0} {unit} x{:.3} (median x{:.3}) |",
                     cost.best,
-                    cost.best / cost.best_bare,
+                    cost.ratio(Figure::Best),
                     cost.median_ratio
                 ),
                 _ => " - |".to_owned(),
@@ -113,30 +155,91 @@ pub(super) fn print(unit: &str, columns: &[Column], rows: &[Row]) -> String {
         }
         lines.push(line);
     }
-    let troubles =
-        rows.iter().filter_map(|row| Some(format!("{} was not measured: {}", row.name, row.trouble.as_ref()?)));
-    lines.extend(troubles.collect::<Vec<_>>());
+    lines.extend(troubles(rows));
     lines.join("\n")
 }
 
-/// Whether the row keeps its budgets, in words, and whether it keeps them all. `floor` is what part of the cost is the
-/// kernel's own and comes with any tracing of system calls.
+/// A Markdown table, one line for each operation and row: bare, with, difference, ratio, budget.
+pub(super) fn long(unit: &str, operations: &[&str], budgets: &[Budget], rows: &[Row]) -> String {
+    let mut lines = vec![
+        format!("| operation ({unit}) | with | bare | with it | difference | ratio | budget | |"),
+        String::from("| --- | --- | --- | --- | --- | --- | --- | --- |"),
+    ];
+    for operation in operations {
+        for row in rows {
+            let Some(cost) = row.cost(operation) else { continue };
+            let budget = budgets.iter().find(|budget| budget.operation == *operation);
+            let figure = budget.map_or(Figure::Best, |budget| budget.figure);
+            let (bare, with) = cost.pair(figure);
+            let (allowed, verdict) = match budget {
+                None => (String::from("-"), ""),
+                Some(budget) => (allowance(budget.most), if cost.keeps(budget) { "kept" } else { "broken" }),
+            };
+            lines.push(format!(
+                "| {operation} | {} | {bare:.0} | {with:.0} | {:+.0} | x{:.3} | {allowed} | {verdict} |",
+                row.name,
+                with - bare,
+                cost.ratio(figure),
+            ));
+        }
+    }
+    lines.extend(troubles(rows));
+    lines.join("\n")
+}
+
+fn allowance(most: Most) -> String {
+    match most {
+        Most::Ratio(most) => format!("x{most:.2}"),
+        Most::More(most) => format!("{most:+.0}"),
+    }
+}
+
+fn troubles(rows: &[Row]) -> impl Iterator<Item = String> {
+    rows.iter().filter_map(|row| Some(format!("{} was not measured: {}", row.name, row.trouble.as_ref()?)))
+}
+
+/// Whether a row keeps its budgets, in words, and whether it keeps them all. `floor` is the part of the cost that is
+/// the kernel's own and comes with any tracing of system calls.
 pub(super) fn verdicts(budgets: &[Budget], row: &Row, floor: Option<&Row>) -> (String, bool) {
     let mut kept = true;
     let mut lines = Vec::new();
     for budget in budgets {
-        let ratio = row.ratio(budget.operation);
-        let good = ratio.is_some_and(|ratio| ratio <= budget.most);
+        let cost = row.cost(budget.operation);
+        let good = cost.is_some_and(|cost| cost.keeps(budget));
         kept &= good;
         lines.push(format!(
-            "Budget: {} {} of bare, at most {:.2}: {}",
+            "Budget: {}, {}: {} of bare, at most {}: {}",
+            row.name,
             budget.operation,
-            ratio.map_or_else(|| "was not measured,".to_owned(), |ratio| format!("{ratio:.2}")),
-            budget.most,
+            cost.map_or_else(|| "not measured,".to_owned(), |cost| format!("x{:.3}", cost.ratio(budget.figure))),
+            allowance(budget.most),
             if good { "kept" } else { "broken" }
         ));
-        if let Some(floor) = floor.and_then(|row| row.ratio(budget.operation)) {
-            lines.push(format!("        (any tracing of system calls, doing nothing, costs {floor:.2} here)"));
+        if let Some(floor) = floor.and_then(|row| row.cost(budget.operation)) {
+            let floor = floor.ratio(budget.figure);
+            lines.push(format!("        (any tracing of system calls, doing nothing, costs x{floor:.3} here)"));
+        }
+    }
+    (lines.join("\n"), kept)
+}
+
+/// Whether the first row is cheaper than each of the others, in words, and whether than all.
+pub(super) fn cheapest(operations: &[&str], first: &Row, others: &[&Row]) -> (String, bool) {
+    let mut kept = true;
+    let mut lines = Vec::new();
+    for operation in operations {
+        let Some(ours) = first.cost(operation) else { continue };
+        for other in others.iter().filter(|other| other.trouble.is_none()) {
+            let Some(theirs) = other.cost(operation) else { continue };
+            let less = ours.median_ratio < theirs.median_ratio;
+            kept &= less;
+            lines.push(format!(
+                "{operation}: x{:.3}, {} x{:.3}: {}",
+                ours.median_ratio,
+                other.name,
+                theirs.median_ratio,
+                if less { "less" } else { "not less" }
+            ));
         }
     }
     (lines.join("\n"), kept)
@@ -156,6 +259,10 @@ mod tests {
         row
     }
 
+    fn budget(figure: Figure, most: Most) -> [Budget; 1] {
+        [Budget { operation: "open+close", figure, most }]
+    }
+
     #[test]
     fn a_slow_round_slows_both_and_leaves_the_ratio() {
         let row = row(&[(&[100.0, 100.0, 900.0], &[110.0, 110.0, 110.0]), (&[300.0], &[330.0]), (&[100.0], &[111.0])]);
@@ -166,10 +273,33 @@ mod tests {
 
     #[test]
     fn a_budget_is_broken_above_it_and_when_nothing_was_measured() {
-        let budgets = [Budget { operation: "open+close", most: 1.10 }];
-        assert!(verdicts(&budgets, &row(&[(&[100.0], &[109.0])]), None).1);
-        assert!(!verdicts(&budgets, &row(&[(&[100.0], &[112.0])]), None).1);
-        assert!(!verdicts(&budgets, &row(&[]), None).1);
+        let best = budget(Figure::Best, Most::Ratio(1.10));
+        assert!(verdicts(&best, &row(&[(&[100.0], &[109.0])]), None).1);
+        assert!(!verdicts(&best, &row(&[(&[100.0], &[112.0])]), None).1);
+        assert!(!verdicts(&best, &row(&[]), None).1);
+        // One good run among bad ones.
+        let rounds: &[(&[f64], &[f64])] = &[(&[100.0, 100.0, 100.0], &[100.0, 120.0, 120.0])];
+        assert!(verdicts(&best, &row(rounds), None).1);
+        assert!(!verdicts(&budget(Figure::Median, Most::Ratio(1.10)), &row(rounds), None).1);
+    }
+
+    #[test]
+    fn a_budget_of_nothing_more_allows_nothing_more() {
+        let nothing = budget(Figure::Best, Most::More(0.0));
+        assert!(verdicts(&nothing, &row(&[(&[1212.0], &[1212.1])]), None).1);
+        assert!(!verdicts(&nothing, &row(&[(&[1212.0], &[1213.0])]), None).1);
+        let text = long("instr.", &["open+close"], &nothing, &[row(&[(&[1212.0], &[1213.0])])]);
+        assert!(text.contains("| tokenhound | 1212 | 1213 | +1 | x1.001 | +0 | broken |"), "{text}");
+    }
+
+    #[test]
+    fn cheaper_means_than_each_that_was_measured() {
+        let ours = row(&[(&[100.0], &[101.0])]);
+        let (dear, cheap) = (row(&[(&[100.0], &[102.0])]), row(&[(&[100.0], &[100.5])]));
+        let mut failed = row(&[(&[100.0], &[100.5])]);
+        failed.trouble = Some("it is not here".to_owned());
+        assert!(cheapest(&["open+close"], &ours, &[&dear, &failed]).1);
+        assert!(!cheapest(&["open+close"], &ours, &[&dear, &cheap]).1);
     }
 
     #[test]

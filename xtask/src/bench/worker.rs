@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context as _;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::cmd::{self, Background};
 use crate::place::Place;
+use crate::setup;
 
 /// Nanoseconds per operation of each run, by operation.
 pub(super) type Sample = BTreeMap<String, Vec<f64>>;
@@ -18,6 +20,8 @@ pub(super) struct Workplace {
     program: PathBuf,
     /// A file that nothing watches.
     file: &'static str,
+    /// A program without shared libraries.
+    busybox: PathBuf,
     cpu: usize,
 }
 
@@ -31,6 +35,7 @@ impl Workplace {
         Ok(Self {
             program: place.target.join("release/bench_worker"),
             file: file.context("neither /etc/hostname nor /etc/hosts can be read")?,
+            busybox: setup::static_busybox().context("a static busybox is missing: run `cargo xtask setup`")?,
             cpu,
         })
     }
@@ -43,18 +48,22 @@ impl Workplace {
         self.file
     }
 
+    pub(super) fn busybox(&self) -> &Path {
+        &self.busybox
+    }
+
     pub(super) fn cpu(&self) -> usize {
         self.cpu
     }
 
-    pub(super) fn start(&self) -> anyhow::Result<Worker> {
+    /// Starts one that has done these operations once already: the first time pays for page faults and a cold cache.
+    pub(super) fn start(&self, operations: &[&str]) -> anyhow::Result<Worker> {
         let mut command = Command::new(&self.program);
-        command.arg(self.file).arg(self.cpu.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Background::start(&mut command)?;
+        command.arg("measure").arg(self.file).arg(self.cpu.to_string()).arg(&self.busybox);
+        let mut process = Background::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let orders = process.stdin().context("the worker takes no input")?;
         let results = BufReader::new(process.stdout().context("the worker has no output")?);
-        let mut worker = Worker { orders, results, _process: process };
-        // The first measurement pays for page faults and a cold cache.
+        let mut worker = Worker { orders, results, order: operations.join(","), _process: process };
         worker.measure()?;
         Ok(worker)
     }
@@ -63,13 +72,14 @@ impl Workplace {
 pub(super) struct Worker {
     orders: ChildStdin,
     results: BufReader<ChildStdout>,
+    order: String,
     _process: Background,
 }
 
 impl Worker {
     /// Does every operation once over.
     pub(super) fn measure(&mut self) -> anyhow::Result<Sample> {
-        writeln!(self.orders, "measure").context("the worker is gone")?;
+        writeln!(self.orders, "{}", self.order).context("the worker is gone")?;
         let mut line = String::new();
         self.results.read_line(&mut line).context("the worker is gone")?;
         parse(&line).context("the worker ended early")
@@ -83,4 +93,27 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Sample> {
     let runs =
         |runs: &serde_json::Value| runs.as_array().into_iter().flatten().filter_map(|run| run.as_f64()).collect();
     Ok(operations.iter().map(|(name, values)| (name.clone(), runs(values))).collect())
+}
+
+/// While it is held, what this thread starts runs on one CPU only.
+pub(super) struct Pinned {
+    before: CpuSet,
+}
+
+impl Pinned {
+    pub(super) fn to(cpu: usize) -> anyhow::Result<Self> {
+        let before = sched_getaffinity(None).context("cannot ask on which CPUs we may run")?;
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu}"))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if sched_setaffinity(None, &self.before).is_err() {
+            eprintln!("bench: this process stays on one CPU; do not believe what follows");
+        }
+    }
 }

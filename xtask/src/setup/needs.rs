@@ -109,6 +109,8 @@ fn test() -> Vec<Need> {
         Need::program("qemu-system-x86_64", &["qemu-system-x86"], "runs guests with other kernels"),
         Need::other("busybox (static)", There::StaticBusybox, &["busybox-static"], "starts the guests"),
         Need::program("cpio", &["cpio"], "packs the guests' file system"),
+        Need::program("mke2fs", &["e2fsprogs"], "makes the guests' disk"),
+        Need::program("xz", &["xz-utils"], "unpacks the guests' modules"),
         Need::program("strip", &["binutils"], "keeps the guests' file system small"),
         Need::program("prometheus", &["prometheus"], "scrapes the agent"),
         Need::program("promtool", &["prometheus"], "checks the metrics"),

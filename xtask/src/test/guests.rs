@@ -1,4 +1,4 @@
-//! The same end-to-end tests, and `tokenhound doctor`, in a guest with another kernel.
+//! The same end-to-end tests, and `tokenhound doctor`, in guests with other kernels.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,22 +9,69 @@ use crate::cmd;
 use crate::place::Place;
 use crate::setup::{self, Group};
 use crate::test::live::{AGENT, SKIPS};
+use crate::test::matrix::Matrix;
 use crate::test::tally::Tally;
-use crate::vm::{self, Machine, Report, Step};
+use crate::vm::{self, Boot, Machine, Report, Security, Step};
 
 pub(crate) const GUEST_AGENT: &str = "usr/bin/tokenhound";
 const GUEST_SKIPS: &str = "/tmp/skips";
+/// Where the guest mounts its disk, if it can, and the variable by which tests find it.
+const GUEST_DISK: &str = "/disk";
+const PLACE: &str = "TOKENHOUND_EVASION_DIR";
 /// Tells the tests that this is a guest: no network, slow, few programs.
 const IN_GUEST: &str = "TOKENHOUND_GUEST";
 
-pub(super) fn run(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) {
+/// The kernels of a test run that says nothing else. 5.10 and 7.2 belong here as soon as they come through.
+const USUAL: [&str; 1] = [vm::DEFAULT_SERIES];
+/// All that are supported.
+const ALL: [&str; 4] = ["5.10", "6.1", vm::DEFAULT_SERIES, "7.2"];
+/// The test program that every guest runs.
+const EVASION: &str = "evasion";
+
+/// One guest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Visit {
+    series: String,
+    security: Security,
+    /// All end-to-end tests, not only the evasion program.
+    everything: bool,
+}
+
+/// The guests to boot: those of these kernels; without any the usual ones, and with `all` each kernel with and without
+/// `bpf` among its security modules.
+pub(super) fn visits(kernels: &[String], all: bool) -> Vec<Visit> {
+    let visit = |series: &str, security, everything| Visit { series: series.to_owned(), security, everything };
+    if all {
+        let named: Vec<&str> = kernels.iter().map(String::as_str).collect();
+        let both = |series: &&str| {
+            let (with, without) = (Security::With, Security::Without);
+            [visit(series, with, true), visit(series, without, false)]
+        };
+        return if named.is_empty() { &ALL[..] } else { &named }.iter().flat_map(both).collect();
+    }
+    if kernels.is_empty() {
+        let usual = |series: &&str| visit(series, Security::Default, *series == vm::DEFAULT_SERIES);
+        return USUAL.iter().map(usual).collect();
+    }
+    kernels.iter().map(|series| visit(series, Security::Default, true)).collect()
+}
+
+impl Visit {
+    /// `6.12`, `6.12-bpf`.
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", self.series, self.security.suffix())
+    }
+}
+
+pub(super) fn run(place: &Place, visit: &Visit, only: Option<&str>, tally: &mut Tally, matrix: &mut Matrix) {
+    let name = visit.name();
     if !rustix::process::geteuid().is_root() {
-        tally.skip(format!("guest {series}: its file system needs files of several owners, which only root can make"));
+        tally.skip(format!("guest {name}: its file system needs files of several owners, which only root can make"));
         return;
     }
-    match boot(place, series, only, tally) {
-        Ok((report, steps)) => judge(series, &report, &steps, tally),
-        Err(failure) => tally.check(&format!("guest {series}"), Err(failure)),
+    match boot(place, visit, only, tally, matrix) {
+        Ok((report, steps)) => judge(&name, &report, &steps, tally),
+        Err(failure) => tally.check(&format!("guest {name}"), Err(failure)),
     }
 }
 
@@ -38,21 +85,30 @@ pub(crate) fn run_command(place: &Place, series: &str, command: &str) -> anyhow:
     Ok(ExitCode::from(if report.done { code } else { 1 }))
 }
 
-fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> anyhow::Result<(Report, Vec<Step>)> {
+fn boot(
+    place: &Place,
+    visit: &Visit,
+    only: Option<&str>,
+    tally: &mut Tally,
+    matrix: &mut Matrix,
+) -> anyhow::Result<(Report, Vec<Step>)> {
     let mut programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
     let mut steps = vec![Step { name: "doctor".to_owned(), command: format!("/{GUEST_AGENT} doctor") }];
     let built = test_programs(place)?;
     programs.extend(built.helpers);
-    for (index, program) in built.tests.into_iter().enumerate() {
-        let place = format!("usr/lib/tokenhound/tests-{index}");
-        steps.push(test_step(&place, index, only));
+    for (name, program) in built.tests.into_iter().filter(|(name, _)| visit.everything || name == EVASION) {
+        let place = format!("usr/lib/tokenhound/tests-{name}");
+        steps.push(test_step(&place, &name, only));
         programs.push((program, place));
     }
 
-    let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| {
-        println!("{series}| {line}");
+    let name = visit.name();
+    let boot = Boot { series: &visit.series, machine: Machine::Fast, security: visit.security };
+    let report = vm::boot(place, boot, &programs, &steps, |line| {
+        println!("{name}| {line}");
+        matrix.read(&name, line);
         match line.strip_prefix("SKIPPED ") {
-            Some(reason) => tally.turn_into_skip(format!("guest {series}: {reason}")),
+            Some(reason) => tally.turn_into_skip(format!("guest {name}: {reason}")),
             None => tally.read(line),
         }
     })?;
@@ -60,21 +116,22 @@ fn boot(place: &Place, series: &str, only: Option<&str>, tally: &mut Tally) -> a
 }
 
 /// Runs one test program and, at its end, prints what it skipped. Its exit code is the step's.
-fn test_step(program: &str, index: usize, only: Option<&str>) -> Step {
+fn test_step(program: &str, name: &str, only: Option<&str>) -> Step {
     let filter = only.unwrap_or_default();
+    let disk = format!("[ -d {GUEST_DISK} ] && export {PLACE}={GUEST_DISK}");
     let command = format!(
         "{AGENT}=/{GUEST_AGENT} {SKIPS}={GUEST_SKIPS} {IN_GUEST}=1 /{program} --test-threads=1 {filter}; code=$?; \
          while read -r line; do echo \"SKIPPED $line\"; done <{GUEST_SKIPS}; echo >{GUEST_SKIPS}; exit $code"
     );
-    Step { name: format!("tests-{index}"), command: format!(": >{GUEST_SKIPS}; {command}") }
+    Step { name: format!("tests-{name}"), command: format!("{disk}; : >{GUEST_SKIPS}; {command}") }
 }
 
-fn judge(series: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
+fn judge(guest: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
     if !report.done {
-        tally.fail(format!("guest {series}: it did not come to its end (see its serial log)"));
+        tally.fail(format!("guest {guest}: it did not come to its end (see its serial log)"));
     }
     for step in steps {
-        let name = format!("guest {series}: {}", step.name);
+        let name = format!("guest {guest}: {}", step.name);
         match report.steps.iter().find(|(ended, _)| *ended == step.name) {
             Some((_, 0)) => tally.pass(),
             Some((_, code)) => tally.fail(format!("{name} ended with {code}")),
@@ -86,8 +143,8 @@ fn judge(series: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
 /// What the end-to-end tests are built into.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Built {
-    /// Programs that are tests.
-    tests: Vec<PathBuf>,
+    /// Programs that are tests, with the names of their targets.
+    tests: Vec<(String, PathBuf)>,
     /// Programs that tests start, from here to there: they look for them in their own directory.
     helpers: Vec<(PathBuf, String)>,
 }
@@ -117,9 +174,10 @@ fn programs_in(messages: &str) -> anyhow::Result<Built> {
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let message: serde_json::Value = serde_json::from_str(line).context("cargo's message is no JSON")?;
         let Some(program) = message["executable"].as_str().map(PathBuf::from) else { continue };
+        let Some(name) = message["target"]["name"].as_str() else { continue };
         if message["profile"]["test"] == true {
-            built.tests.push(program);
-        } else if let Some(name) = message["target"]["name"].as_str() {
+            built.tests.push((name.to_owned(), program));
+        } else {
             built.helpers.push((program, format!("usr/lib/tokenhound/{name}")));
         }
     }
@@ -137,7 +195,25 @@ mod tests {
 {"reason":"compiler-artifact","profile":{"test":true},"target":{"name":"live"},"executable":"/t/live-1"}
 {"reason":"build-finished","success":true}"#;
         let helpers = vec![(PathBuf::from("/t/actor"), "usr/lib/tokenhound/actor".to_owned())];
-        assert_eq!(programs_in(messages).unwrap(), Built { tests: vec![PathBuf::from("/t/live-1")], helpers });
+        assert_eq!(
+            programs_in(messages).unwrap(),
+            Built { tests: vec![("live".to_owned(), PathBuf::from("/t/live-1"))], helpers }
+        );
+    }
+
+    #[test]
+    fn guests_by_what_was_asked_for() {
+        let names = |kernels: &[&str], all| {
+            let kernels: Vec<String> = kernels.iter().map(|series| (*series).to_owned()).collect();
+            let visits = visits(&kernels, all);
+            visits.iter().map(|visit| (visit.name(), visit.everything)).collect::<Vec<_>>()
+        };
+        let named =
+            |list: &[(&str, bool)]| list.iter().map(|(name, all)| ((*name).to_owned(), *all)).collect::<Vec<_>>();
+        assert_eq!(names(&[], false), named(&[("6.12", true)]));
+        assert_eq!(names(&["6.1"], false), named(&[("6.1", true)]));
+        assert_eq!(names(&["6.1"], true), named(&[("6.1+bpf", true), ("6.1-bpf", false)]));
+        assert_eq!(names(&[], true).len(), 8);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::place::Place;
+use crate::test::matrix::Matrix;
 use crate::test::tally::Tally;
 
 /// The agent under test.
@@ -15,7 +16,7 @@ pub(super) const SKIPS: &str = "TOKENHOUND_SKIPS";
 /// The Python environment with programs that the tests run.
 const VENV: &str = "TOKENHOUND_VENV";
 
-pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally) {
+pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally, matrix: &mut Matrix) {
     if !rustix::process::geteuid().is_root() {
         tally.skip("live tests: only root may load kernel programs");
         return;
@@ -28,7 +29,7 @@ pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally) {
     let mut tests = place.cargo();
     tests.args(["test", "--package", "tokenhound-tests", "--no-fail-fast", "--locked"]).args(only);
     tests.env(AGENT, agent).env(SKIPS, &skips).env(VENV, place.venv());
-    tally.run("live tests", &mut tests);
+    tally.run("live tests", &mut tests, |line| matrix.read("here", line));
     for reason in fs::read_to_string(&skips).unwrap_or_default().lines() {
         tally.turn_into_skip(reason);
     }

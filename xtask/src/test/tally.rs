@@ -89,11 +89,11 @@ impl Tally {
         }
     }
 
-    /// Runs tests, passing on what they print. One that ends badly without a failed test (it did not build, it was
+    /// Runs tests, passing on what they print, also to `line`. One that ends badly without a failed test (it did not build, it was
     /// killed) counts as a failure by itself.
-    pub(crate) fn run(&mut self, name: &str, command: &mut Command) {
+    pub(crate) fn run(&mut self, name: &str, command: &mut Command, line: impl FnMut(&str)) {
         let before = self.failed;
-        if let Err(failure) = self.stream(command)
+        if let Err(failure) = self.stream(command, line)
             && self.failed == before
         {
             println!("{name}: {failure:#}");
@@ -101,13 +101,14 @@ impl Tally {
         }
     }
 
-    fn stream(&mut self, command: &mut Command) -> anyhow::Result<()> {
+    fn stream(&mut self, command: &mut Command, mut heard: impl FnMut(&str)) -> anyhow::Result<()> {
         println!("$ {}", cmd::show(command));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         if let Some(output) = child.stdout.take() {
             for line in BufReader::new(output).lines() {
                 let line = line?;
                 println!("{line}");
+                heard(&line);
                 self.read(&line);
             }
         }
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_run_that_ends_badly_before_any_test_is_a_failure() {
         let mut tally = Tally::default();
-        tally.run("broken", &mut Command::new("false"));
+        tally.run("broken", &mut Command::new("false"), |_| {});
         assert_eq!(tally.to_string(), "0 passed, 1 failed, 0 skipped");
     }
 }

@@ -16,5 +16,5 @@ pub(super) fn run(place: &Place, only: Option<&str>, tally: &mut Tally) {
     }
     let mut tests = place.cargo();
     tests.args(["test", "--workspace", "--no-fail-fast", "--locked"]).args(APART).args(only);
-    tally.run("unit tests", &mut tests);
+    tally.run("unit tests", &mut tests, |_| {});
 }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::cmd::Background;
+use crate::vm::Boot;
 use crate::vm::kernel::Kernel;
 
 /// How long a guest may take in all. Emulated, it needs 5 to 15 s to boot and runs ten to thirty times slower.
-const LIMIT: Duration = Duration::from_secs(12 * 60);
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 const MEMORY_MIB: u32 = 1536;
 /// An oops must end the guest, not be scrolled past.
 const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic loglevel=4 random.trust_cpu=on rdinit=/init";
@@ -33,6 +34,35 @@ impl Machine {
         match self {
             Self::Fast => &["-accel", "tcg,thread=multi", "-smp", "2"],
             Self::Counted => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
+        }
+    }
+}
+
+/// Whether `bpf` is among the active security modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// As the kernel was built: Debian's have it since 6.1.
+    Default,
+    With,
+    Without,
+}
+
+impl Security {
+    /// Names that a kernel does not have are passed over by it.
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Default => "",
+            Self::With => " lsm=landlock,lockdown,yama,apparmor,bpf",
+            Self::Without => " lsm=landlock,lockdown,yama,apparmor",
+        }
+    }
+
+    /// What tells guests of one kernel apart.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Default => "",
+            Self::With => "+bpf",
+            Self::Without => "-bpf",
         }
     }
 }
@@ -66,15 +96,16 @@ impl Report {
 /// Boots the kernel with the file system, hands every line that the guest prints to `line`, keeps all of it in `log`.
 pub(super) fn run(
     kernel: &Kernel,
-    machine: Machine,
+    boot: Boot<'_>,
     initramfs: &Path,
     log: &Path,
     mut line: impl FnMut(&str),
 ) -> anyhow::Result<Report> {
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(machine.arguments()).args(["-cpu", "max", "-m", &format!("{MEMORY_MIB}M")]);
+    qemu.args(boot.machine.arguments()).args(["-cpu", "max", "-m", &format!("{MEMORY_MIB}M")]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]);
-    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs).args(["-append", KERNEL_LINE]);
+    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
+    qemu.arg("-append").arg(format!("{KERNEL_LINE}{}", boot.security.parameter()));
     qemu.stdin(Stdio::null()).stdout(Stdio::piped());
 
     let mut file = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;

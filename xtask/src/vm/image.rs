@@ -21,9 +21,13 @@ const ACTORS: &[&str] = &[
     "xargs",
 ];
 /// What the guest's busybox must be able to do before anything else is there.
-const INIT_APPLETS: &[&str] = &["cat", "chmod", "ln", "mkdir", "mount", "poweroff", "sh", "sleep", "stat"];
+const INIT_APPLETS: &[&str] =
+    &["cat", "chmod", "insmod", "ln", "mkdir", "mount", "poweroff", "rmdir", "sh", "sleep", "stat"];
 const INIT: &str = "tests/vm/init";
 const STEPS: &str = "etc/steps";
+/// The guest's disk: a file that it mounts.
+const DISK: &str = "disk.img";
+const DISK_MIB: u64 = 32;
 
 /// One command that the guest runs. Its exit code is reported.
 pub(crate) struct Step {
@@ -37,6 +41,7 @@ pub(crate) struct Step {
 pub(super) fn build(
     place: &Place,
     dir: &Path,
+    modules: &[PathBuf],
     programs: &[(PathBuf, String)],
     steps: &[Step],
 ) -> anyhow::Result<PathBuf> {
@@ -55,6 +60,10 @@ pub(super) fn build(
         stage.program(file, to)?;
         strip(&stage.path(to));
     }
+    for module in modules {
+        stage.copy(module, &format!("modules/{}", module.file_name().unwrap_or_default().to_string_lossy()))?;
+    }
+    stage.disk()?;
     stage.copy(&place.root.join(INIT), "init")?;
     fs::set_permissions(stage.path("init"), fs::Permissions::from_mode(0o755))?;
     stage.write(
@@ -128,6 +137,17 @@ impl Stage {
         }
         fs::copy(from, &target).with_context(|| format!("cannot copy {} into the guest", from.display()))?;
         Ok(())
+    }
+
+    /// Makes a disk with an ext4 that the oldest kernel knows: what is only on file systems of blocks (inode
+    /// generations, names that are forgotten) cannot be tested without.
+    fn disk(&self) -> anyhow::Result<()> {
+        let image = self.path(DISK);
+        let file = fs::File::create(&image).with_context(|| format!("cannot create {}", image.display()))?;
+        file.set_len(DISK_MIB << 20).context("cannot give the guest's disk its size")?;
+        let mke2fs = cmd::find("mke2fs").context("mke2fs is missing: run `cargo xtask setup`")?;
+        let features = "^has_journal,^metadata_csum,^metadata_csum_seed,^orphan_file";
+        cmd::run(Command::new(mke2fs).args(["-q", "-F", "-t", "ext4", "-O", features]).arg(image))
     }
 
     /// Copies a program and the shared libraries that it asks for.

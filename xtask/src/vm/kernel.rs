@@ -1,5 +1,7 @@
 //! Guest kernels: Debian's own packages, of this or another suite, unpacked into the cache. Nothing is installed.
 
+mod modules;
+
 use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,16 +23,20 @@ pub(crate) struct Kernel {
     pub series: String,
     /// The compressed image.
     pub image: PathBuf,
+    /// The modules that guests need, in the order of loading.
+    pub modules: Vec<PathBuf>,
 }
 
 /// The newest kernel of a series, from the cache or else from Debian's archive.
 ///
 /// A cached one is used as it is: delete its directory to get a newer one. Any image at
-/// `<cache>/kernels/<series>/vmlinuz` will do, so a machine that cannot fetch can be handed one.
+/// `<cache>/kernels/<series>/vmlinuz` will do, so a machine that cannot fetch can be handed one; without the directory
+/// `modules` beside it the guest has no disk and no overlays.
 pub(crate) fn fetch(place: &Place, series: &str) -> anyhow::Result<Kernel> {
     let home = place.cache.join("kernels").join(series);
     let image = home.join("vmlinuz");
-    if !image.is_file() {
+    let package = home.join("package").is_file();
+    if !image.is_file() || (package && !modules::cached(&home)) {
         let Some((_, suite)) = SERIES.iter().find(|(name, _)| *name == series) else {
             let known: Vec<&str> = SERIES.iter().map(|(name, _)| *name).collect();
             bail!(
@@ -44,7 +50,7 @@ pub(crate) fn fetch(place: &Place, series: &str) -> anyhow::Result<Kernel> {
             format!("cannot fetch kernel {series} from Debian's {suite}; any image at {} will do", image.display())
         })?;
     }
-    Ok(Kernel { series: series.to_owned(), image })
+    Ok(Kernel { series: series.to_owned(), image, modules: modules::list(&home)? })
 }
 
 fn download(home: &Path, series: &str, suite: &str) -> anyhow::Result<()> {
@@ -54,12 +60,21 @@ fn download(home: &Path, series: &str, suite: &str) -> anyhow::Result<()> {
     cmd::run(apt.command("apt-get").args(["-q", "update"]))?;
     let names = cmd::output(apt.command("apt-cache").arg("pkgnames").arg("linux-"))?;
     let Some(package) = newest(&names, series) else { bail!("{suite} has no kernel {series}{FLAVOUR}") };
-    cmd::run(apt.command("apt-get").args(["-q", "download", package]).current_dir(work.path()))?;
-    let file = find(work.path(), |name| name.ends_with(".deb")).context("the download left no package")?;
-    unpack(&file, work.path())?;
+    let mut packages = vec![package.to_owned()];
+    // Since 7.x the modules have a package of their own.
+    let modules = package.replacen("linux-binary-", "linux-modules-", 1);
+    if modules != package && names.lines().any(|name| name == modules) {
+        packages.push(modules);
+    }
+    cmd::run(apt.command("apt-get").args(["-q", "download"]).args(&packages).current_dir(work.path()))?;
+    for file in files(work.path(), &|name| name.ends_with(".deb")) {
+        unpack(&file, work.path())?;
+    }
     // Where it lies depends on the suite: /boot, or since 7.x beside the modules.
-    let image = find(work.path(), |name| name.starts_with("vmlinuz")).context("the package has no kernel image")?;
-    fs::rename(&image, home.join("vmlinuz")).with_context(|| format!("cannot keep {}", image.display()))?;
+    let image = files(work.path(), &|name| name.starts_with("vmlinuz"));
+    let image = image.first().context("the package has no kernel image")?;
+    modules::keep(work.path(), home)?;
+    fs::rename(image, home.join("vmlinuz")).with_context(|| format!("cannot keep {}", image.display()))?;
     fs::write(home.join("package"), package).context("cannot note the package's name")
 }
 
@@ -90,8 +105,7 @@ fn by_version(a: &str, b: &str) -> Ordering {
 fn unpack(package: &Path, into: &Path) -> anyhow::Result<()> {
     let mut unpack = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn()?;
     let archive = unpack.stdout.take().context("dpkg-deb has no output")?;
-    let tar =
-        Command::new("tar").args(["-x", "-C"]).arg(into).args(["--wildcards", "*/vmlinuz*"]).stdin(archive).status()?;
+    let tar = Command::new("tar").args(["-x", "-C"]).arg(into).stdin(archive).status()?;
     let unpacked = unpack.wait()?;
     if !tar.success() || !unpacked.success() {
         bail!("cannot unpack {}", package.display());
@@ -99,20 +113,17 @@ fn unpack(package: &Path, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first file in the tree whose name fits.
-fn find(dir: &Path, fits: impl Fn(&str) -> bool + Copy) -> Option<PathBuf> {
-    for entry in fs::read_dir(dir).ok()?.flatten() {
-        let path = entry.path();
-        let kind = entry.file_type().ok()?;
-        if kind.is_dir() {
-            if let Some(found) = find(&path, fits) {
-                return Some(found);
-            }
-        } else if kind.is_file() && fits(&entry.file_name().to_string_lossy()) {
-            return Some(path);
+/// The files in the tree whose names fit.
+fn files(dir: &Path, fits: &impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path(), fits)),
+            Ok(kind) if kind.is_file() && fits(&entry.file_name().to_string_lossy()) => found.push(entry.path()),
+            _ => {}
         }
     }
-    None
+    found
 }
 
 /// apt with lists, cache and sources of its own, so that another suite can be asked without touching the system's.

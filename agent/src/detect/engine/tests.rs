@@ -12,7 +12,7 @@ use crate::{
         },
     },
     finding::{detector::DetectorId, severity::Severity},
-    ingest::observation::OpenMode,
+    ingest::observation::{Inspection, OpenMode},
     lineage::model::{Chain, Process, Script, Writable},
 };
 

@@ -265,7 +265,7 @@ fn joins_paths_leaf_first() {
         assert_eq!(found.cwd, found.path);
 
         let mut head = open_head(record::Object::FILE);
-        head.header.flags = if truncated { record::Open::PATH_TRUNCATED } else { 0 };
+        head.header.flags = if truncated { record::Access::PATH_TRUNCATED } else { 0 };
         assert_eq!(opened(&open_bytes(head, components)).path, found.path);
     }
     // File names are bytes.
@@ -380,9 +380,9 @@ fn how_a_file_was_opened() {
         (FMODE_READ, 0, 0, 0, (true, false, false, false, false)),
         (FMODE_WRITE, truncate, 0, 0, (false, true, true, false, false)),
         (FMODE_READ | FMODE_WRITE, 0, 0, 0, (true, true, false, false, false)),
-        (FMODE_READ, 0, record::Open::UNLINKED, 0, (true, false, false, true, false)),
-        (FMODE_READ, 0, 0, record::Open::MATCH_CANARY, (true, false, false, false, true)),
-        (!(FMODE_READ | FMODE_WRITE), !truncate, 0, !record::Open::MATCH_CANARY, (false, false, false, false, false)),
+        (FMODE_READ, 0, record::Access::UNLINKED, 0, (true, false, false, true, false)),
+        (FMODE_READ, 0, 0, record::Access::MATCH_CANARY, (true, false, false, false, true)),
+        (!(FMODE_READ | FMODE_WRITE), !truncate, 0, !record::Access::MATCH_CANARY, (false, false, false, false, false)),
     ] {
         let mut head = open_head(record::Object::FILE);
         (head.open_mode, head.open_flags, head.header.flags, head.matched) = (mode, flags, record_flags, matched);
@@ -410,8 +410,8 @@ fn any_bytes_are_decoded_or_refused() {
             for len in bytes[std::mem::offset_of!(record::Exec, path_len)..heads].chunks_exact_mut(2) {
                 len.copy_from_slice(&(random.below(80) as u16).to_ne_bytes());
             }
-            if bytes.len() >= size_of::<record::Open>() {
-                let at = std::mem::offset_of!(record::Open, object);
+            if bytes.len() >= size_of::<record::Access>() {
+                let at = std::mem::offset_of!(record::Access, object);
                 bytes[at..at + 8].copy_from_slice(&[
                     random.below(5) as u8,
                     0,

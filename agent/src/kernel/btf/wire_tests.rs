@@ -15,7 +15,7 @@ use object::{Object as _, ObjectSection as _};
 use tokenhound_common::{
     fields::{FIELDS, Offsets},
     process::ProcessKey,
-    record::{Exec, Exit, FileFacts, FileId, Fork, Header, Open, Task},
+    record::{Access, Change, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
     watch::{FileKey, FileWatch, Filter, NameKey},
 };
 

@@ -7,7 +7,7 @@ use tokenhound_common::{
 
 use super::{Change, Limits, Table};
 use crate::{
-    ingest::observation::{Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task},
+    ingest::observation::{Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task, Way},
     lineage::{
         identity::InterpreterRules,
         model::{Origin, Process, Script},
@@ -60,6 +60,8 @@ fn open(time: u64, key: ProcessKey, parent: ProcessKey, path: &str) -> Observati
         object: Object::File,
         file: FileFacts::default(),
         path: KernelPath::default(),
+        path_in_root: None,
+        way: Way::Open,
         unlinked: false,
         mode: OpenMode { read: true, ..OpenMode::default() },
         canary: false,

@@ -6,7 +6,7 @@ use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch
 
 use crate::{
     catalogue::homes::EnvOverrides,
-    detect::judge::Verdict,
+    detect::{change::StoreChange, judge::Verdict},
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
@@ -27,6 +27,15 @@ pub enum Input {
     Found(Box<Process>),
     /// It is that late: what waits for its order and is old enough goes on.
     Time(KernelTime),
+    /// A process has closed a file that it had open for writing.
+    Written {
+        /// Which file.
+        file: FileId,
+        /// Who.
+        by: ProcessKey,
+    },
+    /// A process was found to have a file of a store open.
+    Holds(Holder),
     /// Nothing more will come: all that waits goes on.
     Drain,
     /// The wall clock, as kernel time shows it from now on.
@@ -49,6 +58,17 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+}
+
+/// A process that has a file of a store open for reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// When it was found.
+    pub time: KernelTime,
+    /// Which process.
+    pub process: ProcessKey,
+    /// Which file.
+    pub file: FileId,
 }
 
 /// Totals since the start.
@@ -87,6 +107,10 @@ pub trait World {
     /// A user of the user database.
     fn user(&mut self, uid: u32) -> Option<User>;
 
+    /// Where a file system is mounted, by its device in the kernel's encoding; its top, if it is mounted several times the
+    /// first.
+    fn mount_point(&mut self, device: u32) -> Option<PathBuf>;
+
     /// What a path leads to; a link in its last component is not followed.
     fn file(&mut self, path: &Path) -> Option<FileId>;
 
@@ -121,6 +145,24 @@ pub enum Output {
     Home(PathBuf),
     /// Variables of a running process have moved stores: look there, and watch the names.
     Overrides(EnvOverrides),
+    /// A process has opened, or was given, a file of a store.
+    Held {
+        /// Which process.
+        process: ProcessKey,
+        /// Which file.
+        file: FileId,
+        /// For writing (too).
+        writes: bool,
+    },
+    /// What is thought of a holder.
+    Holder {
+        /// Who.
+        holder: Holder,
+        /// The catalogue expects it to read the file.
+        expected: bool,
+    },
+    /// A store was changed otherwise than through a descriptor.
+    Change(StoreChange),
     /// A file of a store: watch it whatever name leads to it.
     Watch(FileId),
     /// Records were lost.

@@ -5,6 +5,8 @@
 //!
 //! A new kind of observation needs an arm in [`Core::observe`].
 
+mod changes;
+mod handover;
 mod health;
 pub mod input;
 pub mod judge;
@@ -13,10 +15,10 @@ pub mod processes;
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokenhound_common::process::ProcessKey;
+use tokenhound_common::{process::ProcessKey, record::FileId};
 
-pub use self::input::{Input, Losses, Output, User, World};
-use self::{health::Health, names::Names, processes::Processes};
+pub use self::input::{Holder, Input, Losses, Output, User, World};
+use self::{handover::Handover, health::Health, names::Names, processes::Processes};
 use crate::{
     catalogue::{
         Catalogue,
@@ -24,13 +26,15 @@ use crate::{
     },
     detect::{
         access::{Access, Target, Tier},
+        change::StoreChange,
         engine::{Engine, Outcome},
+        judge::Expectation,
         process_inspection,
     },
     finding::model::Salt,
     ingest::{
         clock::Clock,
-        observation::{Inspected, KernelTime, Object, Observation, Open},
+        observation::{Inspected, KernelTime, Object, Observation, Open, Way},
         reorder::Reorder,
         sequence::Sequences,
     },
@@ -101,6 +105,7 @@ pub struct Core {
     reorder: Reorder,
     processes: Processes,
     names: Names,
+    handover: Handover,
     engine: Engine,
     health: Health,
     counts: Counts,
@@ -123,6 +128,7 @@ impl Core {
             sequences: Sequences::default(),
             reorder: Reorder::new(REORDER_WINDOW_NS, REORDER_LIMIT),
             names: Names::default(),
+            handover: Handover::default(),
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
@@ -150,6 +156,8 @@ impl Core {
             Input::Found(process) => self.processes.adopt(*process, out),
             Input::Time(now) => self.release(now, world, out),
             Input::Drain => self.release(KernelTime(u64::MAX), world, out),
+            Input::Written { file, by } => self.written(file, by, out),
+            Input::Holds(holder) => self.holds(holder, world, out),
             Input::Clock(clock) => self.clock = clock,
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
@@ -166,19 +174,25 @@ impl Core {
     /// Whether records wait for their order.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.reorder.is_empty()
+        !self.reorder.is_empty() || self.handover.is_waiting()
     }
 
     /// Whether [`Input::Time`] with this time would release a record.
     #[must_use]
     pub fn is_due(&self, now: KernelTime) -> bool {
-        self.reorder.is_due(now)
+        self.reorder.is_due(now) || self.handover.is_due(now)
     }
 
     /// Processes in the table.
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.processes.len()
+    }
+
+    /// Processes that count as living.
+    #[must_use]
+    pub fn living(&self) -> Vec<ProcessKey> {
+        self.processes.living()
     }
 
     /// Homes of all users.
@@ -202,18 +216,53 @@ impl Core {
         while let Some(observation) = self.reorder.pop(now) {
             self.observe(&observation, world, out);
         }
+        for open in self.handover.due(now) {
+            self.opened(&open, world, out);
+        }
     }
 
     fn observe(&mut self, observation: &Observation, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
         self.processes.observe(observation, world, out);
-        match observation {
-            Observation::Open(open) if !open.canary => self.opened(open, world, out),
-            Observation::Open(_)
-            | Observation::Change(_)
-            | Observation::Fork(_)
-            | Observation::Exec(_)
-            | Observation::Exit(_) => {}
+        if let Observation::Change(change) = observation {
+            self.changed(change, world, out);
         }
+        let shell = matches!(observation, Observation::Open(open) if self.processes.runs_shell(open.task.key));
+        for open in self.handover.observe(observation, shell) {
+            if !open.canary {
+                self.opened(&open, world, out);
+            }
+        }
+    }
+
+    /// A file that was open for writing is closed: what it holds may be another thing now.
+    fn written(&mut self, file: FileId, by: ProcessKey, out: &mut dyn FnMut(Output)) {
+        let Some(path) = self.names.name_of(file) else { return };
+        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
+        let actor =
+            self.processes.get(by).map_or_else(|| format!("pid {}", by.tgid), |process| process.name().to_owned());
+        for store in stores {
+            let (store, actor) = (store.id.clone(), actor.clone());
+            out(Output::Change(StoreChange { store, what: "written", path: path.clone(), other: None, actor }));
+        }
+    }
+
+    /// A process has a file open. Whether it may read it decides whether reads are worth watching.
+    fn holds(&mut self, holder: Holder, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        let expected = self.expects(&holder, world);
+        out(Output::Holder { holder, expected });
+    }
+
+    /// Is the process one that may read the file, by the catalogue?
+    fn expects(&mut self, holder: &Holder, world: &mut dyn World) -> bool {
+        let Some(path) = self.names.name_of(holder.file) else { return true };
+        let Some(chain) = self.processes.chain(holder.process, holder.time, world) else { return false };
+        let Some(reader) = chain.processes.first() else { return false };
+        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
+        let stores: Vec<String> = stores.into_iter().map(|store| store.id.clone()).collect();
+        let user = world.user(reader.uid);
+        let home = processes::home(reader, user.as_ref());
+        let judgements = judge::judge(&self.catalogue, &stores, &path, self.processes.homes(), reader, home.as_deref());
+        judgements.iter().any(|judgement| matches!(judgement.expectation, Expectation::Expected { .. }))
     }
 
     fn opened(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -267,16 +316,22 @@ impl Core {
                 Some(Target::Process(how, self.processes.get(key).map(Box::new)))
             }
             Object::Process(how, Inspected::Pid(pid)) => {
-                let key = world.find(pid, open.task.pid_namespace);
+                // It may have ended; a thread's number only /proc knows.
+                let namespace = open.task.pid_namespace;
+                let key = self.processes.by_pid(pid, namespace, open.time).or_else(|| world.find(pid, namespace));
                 Some(Target::Process(how, key.and_then(|key| self.processes.get(key)).map(Box::new)))
             }
             Object::File => {
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
+                // Of what a program was started with the record has no name.
+                let nameless = open.way == Way::Exec && open.path.path == std::path::Path::new("/");
+                let known = if nameless { self.names.known_as(open.file.id, world) } else { None };
+                let seen = known.as_ref().unwrap_or(&open.path.path);
                 let mut stores = if open.path.truncated {
                     self.catalogue.stores_for_truncated(&open.path.path)
                 } else {
-                    self.catalogue.stores_for(&open.path.path, homes, overrides)
+                    self.catalogue.stores_for(seen, homes, overrides)
                 };
                 let mut known_as = None;
                 if stores.is_empty() {
@@ -291,9 +346,10 @@ impl Core {
                 if known_as.is_none() && !open.unlinked {
                     // From now on it is watched whatever name leads to it.
                     out(Output::Watch(open.file.id));
-                    self.names.remember(open.file.id, &open.path.path);
+                    self.names.remember(open.file.id, seen);
                 }
-                let path = open.path.path.clone();
+                out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
+                let path = seen.clone();
                 let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
                 Some(Target::Store { stores, path, known_as, file: open.file, mode, way, path_in_root })
             }

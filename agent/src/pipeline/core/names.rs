@@ -40,6 +40,12 @@ impl Names {
         }
     }
 
+    /// The name by which a file was last known.
+    #[must_use]
+    pub(super) fn name_of(&self, id: FileId) -> Option<PathBuf> {
+        self.known.get(&FileKey::of(id)).cloned()
+    }
+
     /// The name by which a file is known, if that is still true of this very file or if the name is gone (the store was
     /// moved). `None` if the name now belongs to another file: the inode number was used again.
     #[must_use]

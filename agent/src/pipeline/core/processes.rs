@@ -36,7 +36,33 @@ pub struct Processes {
     own: Option<ProcessKey>,
 }
 
+/// Programs that open files for those they start. That an access of theirs waits is all that follows from the name.
+const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
+
 impl Processes {
+    /// The process that had this pid at that time, in the pid namespace with that inode number: ours, or none.
+    #[must_use]
+    pub fn by_pid(&self, pid: u32, namespace: u32, at: KernelTime) -> Option<ProcessKey> {
+        let own = self.own.and_then(|own| self.table.get(own))?;
+        (own.pid_namespace == namespace).then(|| self.table.by_pid(pid, at)).flatten()
+    }
+
+    /// Whether the process runs a shell.
+    #[must_use]
+    pub fn runs_shell(&self, key: ProcessKey) -> bool {
+        let name = |process: Process| {
+            let name = process.executable.path.file_name()?.to_str()?.to_owned();
+            Some(SHELLS.contains(&name.as_str()))
+        };
+        self.table.get(key).and_then(name).unwrap_or(false)
+    }
+
+    /// Those that count as living.
+    #[must_use]
+    pub fn living(&self) -> Vec<ProcessKey> {
+        self.table.living().collect()
+    }
+
     /// Nothing known yet but the homes of the user database. `moving` are the variables that move stores or homes;
     /// `own` is the agent's own thread-group id.
     #[must_use]
