@@ -23,6 +23,7 @@ pub mod record;
 pub mod recorder;
 pub mod replay;
 pub mod rules;
+pub mod synthetic;
 mod writer;
 
 use std::{io, path::PathBuf};

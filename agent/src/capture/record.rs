@@ -73,7 +73,9 @@ fn wipe(comm: &mut [u8]) {
 fn access(bytes: &[u8], out: &mut Vec<u8>) {
     let Some(mut head) = head::<record::Access>(bytes) else { return };
     wipe(&mut head.task.comm);
-    put(&head, &[Rest::of::<record::Access>(bytes).take(head.path_len)], out);
+    let mut rest = Rest::of::<record::Access>(bytes);
+    let (path, root) = (rest.take(head.path_len), rest.take(head.root_len));
+    put(&head, &[path, root], out);
 }
 
 fn change(bytes: &[u8], out: &mut Vec<u8>) {
@@ -111,4 +113,127 @@ fn exec(bytes: &[u8], exec: &Exec, out: &mut Vec<u8>) -> Result<(), TooLong> {
     head.env_len = u16::try_from(environment.len()).map_err(|_| TooLong)?;
     put(&head, &[path, cwd, script, &args, &environment], out);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::ingest::decode::Decoder;
+
+    const SECRET: &[u8] = b"gho_111111111111111111111111111111111111";
+
+    fn bytes(head: &(impl IntoBytes + Immutable), sections: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put(head, sections, &mut bytes);
+        // What a buffer held before.
+        bytes.extend_from_slice(SECRET);
+        bytes
+    }
+
+    fn header(kind: record::Kind, flags: u16) -> record::Header {
+        record::Header { kind: kind.0, flags, lane: 3, sequence: 7, time_ns: 5_000 }
+    }
+
+    fn task() -> record::Task {
+        let mut task = record::Task { uid: 1000, tty: 5, ..record::Task::default() };
+        task.comm = *b"cat\0gho_1111111\0";
+        task
+    }
+
+    /// A capture's decoder makes of the clean record what the live one made of the record, and nothing that the live one
+    /// did not let pass is in it.
+    fn check(live: &[u8]) {
+        let decoder = Decoder::new(HashSet::from(["HOME".to_owned(), "AWS_CONFIG_FILE".to_owned()]));
+        let seen = decoder.decode(live).unwrap();
+        let mut clean = Vec::new();
+        super::clean(live, &seen.observation, &mut clean).unwrap();
+        let again = Decoder::of_capture().decode(&clean).unwrap();
+        assert_eq!(again.observation, seen.observation);
+        assert_eq!(again.header.as_bytes(), seen.header.as_bytes());
+        assert!(!clean.windows(8).any(|part| SECRET.windows(8).any(|secret| secret == part)), "{clean:?}");
+    }
+
+    #[test]
+    fn life() {
+        check(&bytes(&record::Fork { header: header(record::Kind::FORK, 0), ..record::Fork::default() }, &[]));
+        check(&bytes(&record::Exit { header: header(record::Kind::EXIT, 0), ..record::Exit::default() }, &[]));
+    }
+
+    #[test]
+    fn programs() {
+        let secret = String::from_utf8(SECRET.to_vec()).unwrap();
+        let lines: [(&str, u16); 6] = [
+            ("", 0),
+            ("\0", 0),
+            ("curl\0-H\0Authorization: Bearer SECRET\0--data\0\0x\0", 0),
+            ("sh\0-c\0cat SECRE", record::Exec::ARGS_TRUNCATED),
+            ("a\0b\0", record::Exec::ARGS_TRUNCATED | record::Exec::ENV_TRUNCATED),
+            ("\u{fffd}\0", record::Exec::SCRIPT | record::Exec::ARGS_UNREADABLE),
+        ];
+        for (args, flags) in lines {
+            let args = args.replace("SECRET", &secret).replace("SECRE", &secret[..secret.len() - 1]);
+            for environment in ["", "HOME=/h\0GH_TOKEN=SECRET\0AWS_CONFIG_FILE=\0x\0", "HOME=/h\0TOKEN=SECR"] {
+                let environment = environment.replace("SECR", &secret);
+                let (path, cwd) = (b"python3\0bin\0usr\0".as_slice(), b"h\0".as_slice());
+                let script = [b"./x.py\0".as_slice(), SECRET].concat();
+                let head = record::Exec {
+                    header: header(record::Kind::EXEC, flags),
+                    task: task(),
+                    path_len: path.len() as u16,
+                    cwd_len: cwd.len() as u16,
+                    script_len: script.len() as u16,
+                    args_len: args.len() as u16,
+                    env_len: environment.len() as u16,
+                    ..record::Exec::default()
+                };
+                check(&bytes(&head, &[path, cwd, &script, args.as_bytes(), environment.as_bytes()]));
+            }
+        }
+    }
+
+    #[test]
+    fn hits() {
+        let (path, root) = (b"hosts.yml\0gh\0jail\0srv\0".as_slice(), b"jail\0srv\0".as_slice());
+        for (flags, root) in [(0, root), (record::Access::PATH_TRUNCATED | record::Access::UNLINKED, &[])] {
+            let head = record::Access {
+                header: header(record::Kind::ACCESS, flags),
+                task: task(),
+                object: record::Object::FILE.0,
+                way: record::Way::RECEIVE.0,
+                path_len: path.len() as u16,
+                root_len: root.len() as u16,
+                ..record::Access::default()
+            };
+            check(&bytes(&head, &[path, root]));
+        }
+        let text = [b"../hosts.yml\0".as_slice(), SECRET].concat();
+        for (what, flags, other) in [
+            (record::What::SYMLINK, record::Change::OTHER_IS_TEXT, &text[..]),
+            (record::What::RENAME, record::Change::OTHER_IN_FILE_SYSTEM, b"x\0h\0"),
+            (record::What::UNLINK, record::Change::PATH_TRUNCATED, b""),
+        ] {
+            let head = record::Change {
+                header: header(record::Kind::CHANGE, flags),
+                task: task(),
+                what: what.0,
+                path_len: path.len() as u16,
+                other_len: other.len() as u16,
+                ..record::Change::default()
+            };
+            check(&bytes(&head, &[path, other]));
+        }
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_any_more_are_not_cut_in_silence() {
+        let head = record::Exec { header: header(record::Kind::EXEC, 0), ..record::Exec::default() };
+        let mut seen = Decoder::default().decode(head.as_bytes()).unwrap();
+        let Observation::Exec(exec) = &mut seen.observation else { panic!() };
+        exec.args = vec!["x".repeat(70_000)];
+        let mut out = Vec::new();
+        assert_eq!(clean(head.as_bytes(), &seen.observation, &mut out), Err(TooLong));
+        assert!(out.is_empty());
+    }
 }

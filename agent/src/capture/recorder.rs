@@ -49,6 +49,12 @@ impl Place {
         let failed = |source| CaptureError::Create { path: path.to_owned(), source };
         Ok(Self { path: path.to_owned(), file: file.map_err(failed)? })
     }
+
+    /// A file that is open already.
+    #[cfg(test)]
+    pub(super) fn of(path: PathBuf, file: File) -> Self {
+        Self { path, file }
+    }
 }
 
 /// Trouble that is to be told once, with all entries that were lost so far.
