@@ -41,8 +41,8 @@ pub(crate) struct Options {
     /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
     #[arg(value_enum, default_value = "all")]
     part: Part,
-    /// Guest kernel series, with all end-to-end tests; may be given more than once. Without it the usual three are
-    /// booted, and run the evasion program, one of them everything.
+    /// Guest kernel series, with all end-to-end tests; may be given more than once. Without it the usual ones are
+    /// booted, and run the evasion program alone.
     #[arg(long = "kernel", value_name = "SERIES")]
     kernels: Vec<String>,
     /// Guests of every supported kernel (or those of --kernel), each with and without `bpf` among its security modules.

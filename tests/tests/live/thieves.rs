@@ -35,8 +35,6 @@ fn copy_tools_and_shells() {
     let inline = |act: &str, script: &str| scene.theft(act, GH, script).script("inline").reader(&dash);
     // The shell itself is the reader: no other program opens the file.
     let redirected = inline("redirected", r#"exec dash -c 'while read -r line; do :; done <"$STORE"'"#);
-    // The shell opens it for the program that reads.
-    let passed_on = scene.theft("passed-on", GH, r#"exec dash -c 'cat <"$STORE"'"#).reader(&cat);
     let by_shell = scene.theft("by-shell", GH, r#"exec dash -c 'cat "$STORE"; :'"#).reader(&cat).below(&["dash"]);
     let found = scene
         .theft("found", GH, r#"exec find "$HOME/.config" -name hosts.yml -exec cat {} ';'"#)
@@ -49,7 +47,7 @@ fn copy_tools_and_shells() {
     stage.file("homes/script/steal.sh", "read -r line <\"$STORE\"\n");
     // Names are not reads: a search by name opens no file.
     let listed = scene.nothing("listed", Some(GH), r#"exec find "$HOME" -name hosts.yml -size +0"#);
-    for act in [redirected, passed_on, by_shell, found, typed, listed] {
+    for act in [redirected, by_shell, found, typed, listed] {
         scene.add(act);
     }
     scene.play();

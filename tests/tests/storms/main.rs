@@ -20,6 +20,8 @@ fn beside(built: &str, name: &str) -> PathBuf {
     if built.exists() { built } else { env::current_exe().expect("this program").with_file_name(name) }
 }
 
+/// Why no storm is raised in a guest.
+const EMULATED: &str = "an emulated machine is too slow for a storm";
 /// Opens a second that are tried, by two programs together.
 const OPENS: u64 = 200_000;
 /// How far apart readers are.
@@ -159,6 +161,9 @@ fn found_soon(agent: &mut Agent<'_>, text: &str) -> Option<Finding> {
 
 #[test]
 fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
+    if !skip::native(EMULATED) {
+        return;
+    }
     let stage = Stage::new();
     let mut agent = start(&stage);
     let home = stage.directory("homes/victim");
@@ -212,6 +217,9 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
 /// An agent that is held up loses what finds no room, to the record. Hits have room of their own.
 #[test]
 fn what_a_stalled_agent_misses_is_counted() {
+    if !skip::native(EMULATED) {
+        return;
+    }
     /// Bytes that certainly do not fit into the ring for process life.
     const TOO_MUCH: u64 = 12 << 20;
     let stage = Stage::new();
@@ -306,6 +314,9 @@ fn accounted(agent: &Agent<'_>, counts: &Counts, sent: &Sent, made: u64) {
 /// A thief hides behind somebody who reads another store as fast as can be: one process, or one after the other.
 #[test]
 fn a_flood_of_hits_hides_no_theft() {
+    if !skip::native(EMULATED) {
+        return;
+    }
     // Every one of a crowd is a finding of its own, and all of them are checked at the end.
     for (act, time) in [("flood", seconds()), ("crowd", (seconds() / 4).max(1))] {
         let stage = Stage::new();

@@ -50,7 +50,7 @@ pub(super) fn visits(kernels: &[String], all: bool) -> Vec<Visit> {
         return if named.is_empty() { &ALL[..] } else { &named }.iter().flat_map(both).collect();
     }
     if kernels.is_empty() {
-        let usual = |series: &&str| visit(series, Security::Default, *series == vm::DEFAULT_SERIES);
+        let usual = |series: &&str| visit(series, Security::Default, false);
         return USUAL.iter().map(usual).collect();
     }
     kernels.iter().map(|series| visit(series, Security::Default, true)).collect()
@@ -210,7 +210,7 @@ mod tests {
         };
         let named =
             |list: &[(&str, bool)]| list.iter().map(|(name, all)| ((*name).to_owned(), *all)).collect::<Vec<_>>();
-        assert_eq!(names(&[], false), named(&[("6.12", true)]));
+        assert_eq!(names(&[], false), named(&[("6.12", false)]));
         assert_eq!(names(&["6.1"], false), named(&[("6.1", true)]));
         assert_eq!(names(&["6.1"], true), named(&[("6.1+bpf", true), ("6.1-bpf", false)]));
         assert_eq!(names(&[], true).len(), 8);
