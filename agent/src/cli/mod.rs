@@ -5,6 +5,7 @@ mod child;
 mod demo;
 mod doctor;
 mod explain;
+mod load;
 mod policy;
 #[cfg(test)]
 mod reference;
@@ -51,6 +52,9 @@ enum Subcommands {
     /// Waits for the end of its input: what the self-test looks into.
     #[command(hide = true, name = canary::child::SUBCOMMAND)]
     Canary,
+    /// Works on a made-up load, for measuring.
+    #[command(hide = true)]
+    Load(load::Options),
     /// Plays a part in the demo.
     #[command(hide = true)]
     DemoActor(demo::ActorOptions),
@@ -163,6 +167,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Canary => canary::child::wait_for_end()
             .map(|()| Exit::Success)
             .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
+        Subcommands::Load(options) => load::execute(&options),
         Subcommands::DemoActor(options) => demo::act(&options),
     };
     match outcome {
