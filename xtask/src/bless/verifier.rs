@@ -44,12 +44,17 @@ pub(super) fn bless(place: &Place, series: &[&str]) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     for series in series {
         let outcome = in_guest(place, &agent, series).and_then(|said| take(&mut counts, series, &said));
+        // What was measured is kept, whatever becomes of the others.
+        write(&file, &counts)?;
         failures.extend(outcome.err().map(|failure| format!("{series}: {failure:#}")));
     }
-    fs::write(&file, print(&counts)).with_context(|| format!("cannot write {}", file.display()))?;
+    write(&file, &counts)?;
     println!("{}", file.display());
-    // What was measured is kept all the same.
     if failures.is_empty() { Ok(()) } else { bail!("the old counts stay for {}", failures.join("; ")) }
+}
+
+fn write(file: &Path, counts: &Counts) -> anyhow::Result<()> {
+    fs::write(file, print(counts)).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn in_guest(place: &Place, agent: &Path, series: &str) -> anyhow::Result<String> {
