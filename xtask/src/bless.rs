@@ -32,12 +32,14 @@ const SERIES: [&str; 4] = ["5.10", "6.1", "6.12", "7.2"];
 /// Largest blob that may be committed, in bytes.
 const BTF_LIMIT: usize = 40_000;
 
-pub(crate) fn run(place: &Place, what: What) -> anyhow::Result<()> {
+/// `kernels` are the guests to ask, all without.
+pub(crate) fn run(place: &Place, what: What, kernels: &[String]) -> anyhow::Result<()> {
     match what {
         What::Btf => btf(place),
         What::Verifier => {
             setup::run(place, &[Group::Test])?;
-            verifier::bless(place, &SERIES)
+            let named: Vec<&str> = kernels.iter().map(String::as_str).collect();
+            verifier::bless(place, if named.is_empty() { &SERIES } else { &named })
         }
     }
 }

@@ -60,6 +60,9 @@ enum Task {
     Bless {
         #[arg(value_enum)]
         what: bless::What,
+        /// Ask only guests with these kernels; what is known of others stays.
+        #[arg(long = "kernel", value_name = "SERIES")]
+        kernels: Vec<String>,
     },
 }
 
@@ -96,7 +99,7 @@ impl Task {
             Self::Test(options) => return test::run(&place, &options),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
             Self::Bench(options) => bench::run(&place, &options)?,
-            Self::Bless { what } => bless::run(&place, what)?,
+            Self::Bless { what, kernels } => bless::run(&place, what, &kernels)?,
         }
         Ok(ExitCode::SUCCESS)
     }

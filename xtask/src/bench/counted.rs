@@ -12,7 +12,7 @@ use crate::bench::table::{self, Row};
 use crate::bench::worker::{Sample, Workplace, parse};
 use crate::place::Place;
 use crate::test::GUEST_AGENT;
-use crate::vm::{self, Machine, Step};
+use crate::vm::{self, Boot, Machine, Step};
 
 const WORKER: &str = "usr/bin/bench_worker";
 const PORT: u16 = 9466;
@@ -29,7 +29,8 @@ pub(super) fn run(place: &Place, study: &Study, series: &str, rounds: u32, tiers
         [(crate::build_agent(place)?, GUEST_AGENT.to_owned()), (workplace.program().to_path_buf(), WORKER.to_owned())];
     let asked: Vec<&str> = if tiers.is_empty() { TIERS.to_vec() } else { tiers.iter().map(String::as_str).collect() };
     let mut reader = Reader::default();
-    let report = vm::run(place, series, Machine::Counted, &programs, &steps(study, rounds, &asked), |line| {
+    let boot = Boot::with_all_tiers(series, Machine::Counted);
+    let report = vm::boot(place, boot, &programs, &steps(study, rounds, &asked), |line| {
         if !reader.read(line) {
             eprintln!("{series}| {line}");
         }
