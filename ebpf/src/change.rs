@@ -174,9 +174,6 @@ fn names_a_store(text: Pointer) -> bool {
     // SAFETY: a word of the buffer, which is ours.
     unsafe { write_volatile(start, 0) };
     for at in 0..TEXT_BYTES as u64 {
-        if at >= end {
-            break;
-        }
         // SAFETY: the text lies in the buffer; the word is ours.
         unsafe {
             if *bytes.add(at as usize) == b'/' && at + 1 < end {
