@@ -33,6 +33,9 @@ pub const FILE_SLOTS: usize = 1 << 16;
 /// Bytes in the table that answers "could these names be watched?". Power of two.
 pub const NAME_SLOTS: usize = 1 << 15;
 
+/// Bytes in the table that answers "could a text end in this name?". Power of two.
+pub const TAIL_SLOTS: usize = 1 << 12;
+
 /// Most file and directory ids that can be watched at a time.
 pub const MAX_FILE_IDS: u32 = 65_536;
 

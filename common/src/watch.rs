@@ -6,7 +6,7 @@
 //! component): the agent decides on the full path.
 
 use crate::{
-    limits::{FILE_SLOTS, KEY_NAME_BYTES, NAME_SLOTS},
+    limits::{FILE_SLOTS, KEY_NAME_BYTES, NAME_SLOTS, TAIL_SLOTS},
     record::FileId,
 };
 
@@ -25,15 +25,20 @@ pub struct Filter {
     pub files: [u8; FILE_SLOTS],
     /// [`Place`]s of names, by [`name_slot`].
     pub names: [u8; NAME_SLOTS],
+    /// Not zero for names of eight bytes and more, by the last eight of them: see [`TextName`].
+    pub tails: [u8; TAIL_SLOTS],
 }
 
 impl Filter {
     /// Nothing is watched.
-    pub const EMPTY: Self = Self { files: [0; FILE_SLOTS], names: [0; NAME_SLOTS] };
+    pub const EMPTY: Self = Self { files: [0; FILE_SLOTS], names: [0; NAME_SLOTS], tails: [0; TAIL_SLOTS] };
 
     /// Notes that `name` stands in `place` of a key.
     pub const fn add_name(&mut self, name: &[u8], place: Place) {
         self.names[name_slot(name.len() as u64, name_head(name)) as usize] |= place.0;
+        if let Some(tail) = name.last_chunk() {
+            self.tails[tail_slot(u64::from_le_bytes(*tail)) as usize] = 1;
+        }
     }
 
     /// What is known of `name`.
@@ -112,6 +117,46 @@ pub const fn name_head(name: &[u8]) -> u64 {
         i += 1;
     }
     u64::from_le_bytes(head)
+}
+
+/// Index in [`Filter::tails`] of the last eight bytes of a name.
+#[inline(always)]
+#[must_use]
+pub const fn tail_slot(tail: u64) -> u64 {
+    tail.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TAIL_SLOTS.trailing_zeros())
+}
+
+/// What the end of a path in a text says of its last component. Found without a loop: the kernel's verifier follows each
+/// round of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextName {
+    /// All of it: length and head.
+    Short(u64, u64),
+    /// Eight bytes or more, of which these are the last.
+    Long(u64),
+    /// The text ends with a `/`.
+    Open,
+}
+
+impl TextName {
+    /// The name at the end of a text of `len` bytes, of which `end` holds the last eight, or all in the high bytes where
+    /// they are fewer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(end: u64, len: u64) -> Self {
+        const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        const SLASHES: u64 = 0x2f2f_2f2f_2f2f_2f2f;
+        // The high bit of each byte that is a slash.
+        let others = end ^ SLASHES;
+        let slashes = !((((others & LOW) + LOW) | others) | LOW);
+        // Bytes of the name that lie in the word.
+        let name = if slashes != 0 { (slashes.leading_zeros() / 8) as u64 } else { len };
+        match name {
+            0 => Self::Open,
+            1..8 => Self::Short(name, end >> (8 * (8 - name) & 63)),
+            _ => Self::Long(end),
+        }
+    }
 }
 
 /// Words that hold one key name, zero padded.
@@ -232,4 +277,46 @@ impl FileWatch {
     pub const ENTRIES: u32 = 1 << 1;
     /// It is the agent's canary: report it even when the agent itself opens it.
     pub const CANARY: u32 = 1 << 2;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel programs take it from a text.
+    fn last(text: &[u8]) -> TextName {
+        let mut end = [0; 8];
+        let len = if text.len() < 8 { text.len() } else { 8 };
+        end[8 - len..].copy_from_slice(&text[text.len() - len..]);
+        TextName::of(u64::from_le_bytes(end), text.len() as u64)
+    }
+
+    #[test]
+    fn the_last_component_of_a_text() {
+        for (text, name) in [
+            (&b"/home/ann/.netrc"[..], &b".netrc"[..]),
+            (b".netrc", b".netrc"),
+            (b"a/b/c", b"c"),
+            (b"/x", b"x"),
+            (b"/home//a/", b""),
+            (b"/1234567", b"1234567"),
+        ] {
+            let wanted =
+                if name.is_empty() { TextName::Open } else { TextName::Short(name.len() as u64, name_head(name)) };
+            assert_eq!(last(text), wanted);
+        }
+        let tail = TextName::Long(u64::from_le_bytes(*b"dentials"));
+        assert_eq!(last(b"/home/ann/.aws/credentials"), tail);
+        assert_eq!(last(b"credentials"), tail);
+        assert_eq!(last(b"12345678"), TextName::Long(u64::from_le_bytes(*b"12345678")));
+    }
+
+    #[test]
+    fn a_name_is_found_by_its_end() {
+        let mut filter = Filter::EMPTY;
+        filter.add_name(b"credentials", Place::NAME);
+        filter.add_name(b".netrc", Place::NAME);
+        assert_eq!(filter.tails[tail_slot(u64::from_le_bytes(*b"dentials")) as usize], 1);
+        assert_eq!(filter.tails.iter().filter(|slot| **slot != 0).count(), 1);
+    }
 }

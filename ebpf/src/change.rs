@@ -1,9 +1,6 @@
 //! What is done to a watched file otherwise than through a descriptor: names, permissions, size, mounts.
 
-use core::{
-    ffi::c_void,
-    ptr::{read_volatile, write_volatile},
-};
+use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_probe_read_kernel_str};
 use tokenhound_common::{
@@ -161,32 +158,19 @@ fn stands_in_a_key(place: Place) -> bool {
 #[inline(never)]
 fn names_a_store(text: Pointer) -> bool {
     let Some(mut buffer) = scratch::take() else { return false };
+    let bytes = buffer.bytes.as_mut_ptr();
     // SAFETY: the buffer has more than TEXT_BYTES.
-    let written = unsafe {
-        bpf_probe_read_kernel_str(buffer.bytes.as_mut_ptr().cast::<c_void>(), TEXT_BYTES as u32, text.cast::<c_void>())
-    };
+    let written =
+        unsafe { bpf_probe_read_kernel_str(bytes.cast::<c_void>(), TEXT_BYTES as u32, text.cast::<c_void>()) };
     if written <= 1 {
         return false;
     }
-    let end = masked::<{ TEXT_BYTES as i32 - 1 }>(written as u64 - 1);
-    let (bytes, start) = (buffer.bytes.as_ptr(), &raw mut buffer.cell);
-    // The place is kept in a map: of a register the verifier would follow every value.
-    // SAFETY: a word of the buffer, which is ours.
-    unsafe { write_volatile(start, 0) };
-    for at in 0..TEXT_BYTES as u64 {
-        // SAFETY: the text lies in the buffer; the word is ours.
-        unsafe {
-            if *bytes.add(at as usize) == b'/' && at + 1 < end {
-                write_volatile(start, at + 1);
-            }
-        }
-    }
-    // SAFETY: the word is ours; the first byte lies in the text and all eight in the buffer, which is larger.
-    let (start, word) = unsafe {
-        let start = masked::<{ TEXT_BYTES as i32 - 1 }>(read_volatile(start));
-        (start, bytes.add(start as usize).cast::<u64>().read_unaligned())
-    };
-    stands_in_a_key(filter::place_of_text(end.wrapping_sub(start), word))
+    let len = masked::<{ TEXT_BYTES as i32 - 1 }>(written as u64 - 1);
+    // SAFETY: eight bytes of the buffer, which is larger than the longest text and eight bytes.
+    let word =
+        |at: u64| unsafe { bytes.add(masked::<{ TEXT_BYTES as i32 - 1 }>(at) as usize).cast::<u64>().read_unaligned() };
+    let end = if len < 8 { word(0) << (8 * (8 - len) & 63) } else { word(len - 8) };
+    filter::ends_in_a_name(end, len)
 }
 
 #[inline(never)]

@@ -11,7 +11,10 @@ use tokenhound_common::{
     limits::{KEY_NAME_BYTES, MAX_FILE_IDS, MAX_NAME_KEYS},
     loss::Reason,
     record::Access,
-    watch::{FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, file_slot, name_hash, name_slot},
+    watch::{
+        FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, TextName, file_slot, name_hash, name_slot,
+        tail_slot,
+    },
 };
 
 use crate::{
@@ -133,10 +136,17 @@ pub fn place_of(dentry: Pointer) -> Place {
     place::<Copied>(dentry)
 }
 
-/// In which places of keys a name stands, that is no dentry's.
+/// Could a text of `len` bytes end in a name from a key? `end` are its last eight bytes.
 #[inline(always)]
-pub fn place_of_text(len: u64, word: u64) -> Place {
-    look_up(len, kernel::head(word, len))
+pub fn ends_in_a_name(end: u64, len: u64) -> bool {
+    match TextName::of(end, len) {
+        TextName::Short(len, head) => look_up(len, head).0 != 0,
+        // SAFETY: `tail_slot` is below TAIL_SLOTS, which the table holds. Volatile as in `look_up`.
+        TextName::Long(tail) => unsafe {
+            read_volatile((&raw const FILTER.tails).cast::<u8>().add(tail_slot(tail) as usize)) != 0
+        },
+        TextName::Open => true,
+    }
 }
 
 /// The exact answer: which keys a name of an inode matches, `MATCH_*`; 0 for none. The inode may be null.

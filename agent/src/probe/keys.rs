@@ -73,6 +73,9 @@ impl Keys {
         for (word, new) in self.bits.names.iter_mut().zip(&bits.names) {
             *word |= new;
         }
+        for (byte, new) in self.bits.tails.iter_mut().zip(&bits.tails) {
+            *byte |= new;
+        }
         self.publish()
     }
 

@@ -21,8 +21,8 @@ const PLACE: &str = "TOKENHOUND_EVASION_DIR";
 /// Tells the tests that this is a guest: no network, slow, few programs.
 const IN_GUEST: &str = "TOKENHOUND_GUEST";
 
-/// The kernels of a test run that says nothing else. 5.10 and 7.2 belong here as soon as they come through.
-const USUAL: [&str; 1] = [vm::DEFAULT_SERIES];
+/// The kernels of a test run that says nothing else.
+const USUAL: [&str; 3] = ["5.10", vm::DEFAULT_SERIES, "7.2"];
 /// All that are supported.
 const ALL: [&str; 4] = ["5.10", "6.1", vm::DEFAULT_SERIES, "7.2"];
 /// The test program that every guest runs.
@@ -210,7 +210,7 @@ mod tests {
         };
         let named =
             |list: &[(&str, bool)]| list.iter().map(|(name, all)| ((*name).to_owned(), *all)).collect::<Vec<_>>();
-        assert_eq!(names(&[], false), named(&[("6.12", false)]));
+        assert_eq!(names(&[], false), named(&[("5.10", false), ("6.12", false), ("7.2", false)]));
         assert_eq!(names(&["6.1"], false), named(&[("6.1", true)]));
         assert_eq!(names(&["6.1"], true), named(&[("6.1+bpf", true), ("6.1-bpf", false)]));
         assert_eq!(names(&[], true).len(), 8);

@@ -73,7 +73,7 @@ fn layouts() -> Vec<Layout> {
             header, task, file, target, open_flags, open_mode, object, matched, path_len, root_len, way, reserved
         }
         Change { header, task, file, detail, what, matched, path_len, other_len }
-        Filter { files, names }
+        Filter { files, names, tails }
         NameKey { name, parent, grandparent, shape, reserved }
         FileKey { inode, device, reserved }
         FileWatch { generation, flags }
