@@ -153,7 +153,7 @@ impl TextName {
         let name = if slashes != 0 { (slashes.leading_zeros() / 8) as u64 } else { len };
         match name {
             0 => Self::Open,
-            1..8 => Self::Short(name, end >> (8 * (8 - name) & 63)),
+            1..8 => Self::Short(name, end >> ((8 * (8 - name)) & 63)),
             _ => Self::Long(end),
         }
     }

@@ -169,7 +169,7 @@ fn names_a_store(text: Pointer) -> bool {
     // SAFETY: eight bytes of the buffer, which is larger than the longest text and eight bytes.
     let word =
         |at: u64| unsafe { bytes.add(masked::<{ TEXT_BYTES as i32 - 1 }>(at) as usize).cast::<u64>().read_unaligned() };
-    let end = if len < 8 { word(0) << (8 * (8 - len) & 63) } else { word(len - 8) };
+    let end = if len < 8 { word(0) << ((8 * (8 - len)) & 63) } else { word(len - 8) };
     filter::ends_in_a_name(end, len)
 }
 
