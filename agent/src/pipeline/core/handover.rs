@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use tokenhound_common::{process::ProcessKey, watch::FileKey};
 
-use crate::ingest::observation::{KernelTime, Object, Observation, Open, Way};
+use crate::ingest::observation::{Dump, Exit, KernelTime, Object, Observation, Open, Way};
 
 /// How long an open waits, in nanoseconds of kernel time.
 const WAIT_NS: u64 = 200_000_000;
@@ -54,9 +54,9 @@ impl Handover {
                 }
                 Vec::new()
             }
-            Observation::Exit(exit) => {
-                self.fresh.remove(&exit.process);
-                self.take(|waiting| waiting.open.task.key == exit.process)
+            Observation::Exit(Exit { process, .. }) | Observation::Dump(Dump { process, .. }) => {
+                self.fresh.remove(process);
+                self.take(|waiting| waiting.open.task.key == *process)
             }
             Observation::Open(open) => self.open(open, shell),
             Observation::Change(_) => Vec::new(),
@@ -125,7 +125,7 @@ mod tests {
     use tokenhound_common::record::{FileFacts, FileId};
 
     use super::*;
-    use crate::ingest::observation::{Exec, Exit, Fork, KernelPath, OpenMode, Task};
+    use crate::ingest::observation::{Exec, Fork, KernelPath, OpenMode, Task};
 
     const SHELL: ProcessKey = ProcessKey::new(1, 10);
     const CHILD: ProcessKey = ProcessKey::new(2, 11);
