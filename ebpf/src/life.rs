@@ -23,10 +23,15 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
-    let record = Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
-    // SAFETY: a local without padding.
-    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
-    holders::fork(record.parent, record.child);
+    let (parent, child) = (task::key(parent), task::key(child));
+    if let Some(mut buffer) = scratch::life() {
+        let record = Fork { header: emit::header(&mut buffer, Kind::FORK), parent, child };
+        // SAFETY: a local without padding.
+        unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
+    } else {
+        emit::lost(Reason::SCRATCH);
+    }
+    holders::fork(parent, child);
     0
 }
 
@@ -43,17 +48,22 @@ pub fn exit(task: Pointer) -> i32 {
     if Copied::load::<u32, _>(signal, offset!(signal_exit_code)) & CORE_DUMPED != 0 && dump(task).is_none() {
         emit::lost(Reason::SCRATCH);
     }
-    let record = Exit { header: emit::life_header(Kind::EXIT), process: task::key(task) };
-    // SAFETY: a local without padding.
-    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
-    holders::exit(record.process.tgid);
+    let process = task::key(task);
+    if let Some(mut buffer) = scratch::life() {
+        let record = Exit { header: emit::header(&mut buffer, Kind::EXIT), process };
+        // SAFETY: a local without padding.
+        unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
+    } else {
+        emit::lost(Reason::SCRATCH);
+    }
+    holders::exit(process.tgid);
     0
 }
 
 #[inline(always)]
 fn dump(task: Pointer) -> Option<()> {
-    let header = emit::life_header(Kind::DUMP);
-    let buffer = scratch::life()?;
+    let mut buffer = scratch::life()?;
+    let header = emit::header(&mut buffer, Kind::DUMP);
     let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let dump = unsafe { &mut *record.cast::<Dump>() };
@@ -74,8 +84,8 @@ fn dump(task: Pointer) -> Option<()> {
 /// A process replaced its program.
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
-    let header = emit::life_header(Kind::EXEC);
-    let buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let mut buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let header = emit::header(&mut buffer, Kind::EXEC);
     let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
