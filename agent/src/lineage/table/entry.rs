@@ -246,6 +246,7 @@ impl Entry {
             pid_namespace: standing.pid_namespace,
             cgroup: standing.cgroup,
             container: standing.container.clone(),
+            unit: None,
             since: *since,
             exited: self.exited,
             origin: *origin,

@@ -38,6 +38,7 @@ use crate::{
         reorder::Reorder,
         sequence::Sequences,
     },
+    lineage::actor::classify,
     policy::Policy,
 };
 
@@ -140,7 +141,8 @@ impl Core {
     #[must_use]
     pub fn variables(catalogue: &Catalogue) -> Vec<String> {
         let personality = process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned());
-        catalogue.environment_variables().into_iter().chain(personality).collect()
+        let actors = catalogue.actors().variables();
+        catalogue.environment_variables().into_iter().chain(actors).chain(personality).collect()
     }
 
     /// Works on one input.
@@ -285,7 +287,10 @@ impl Core {
             }
             Target::Process(..) => Vec::new(),
         };
+        let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
+        let class = actor.class();
         let access = Access {
+            actor,
             time: open.time,
             wall: self.clock.wall(open.time),
             user_name: user.map(|user| user.name),
@@ -297,7 +302,7 @@ impl Core {
         let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            out(Output::Read { store: store.clone(), verdict: *verdict, reader: name.clone() });
+            out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
         }
         deliver(outcome, world, out);
     }

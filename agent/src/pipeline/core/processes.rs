@@ -149,7 +149,8 @@ impl Processes {
     pub fn chain(&mut self, key: ProcessKey, at: KernelTime, world: &mut dyn World) -> Option<Chain> {
         let mut chain = self.table.chain(key, at)?;
         for process in chain.processes.iter_mut().filter(|process| process.container.is_none()) {
-            process.container = self.containers.of(process.cgroup, || world.membership(process.key));
+            let membership = self.containers.of(process.cgroup, || world.membership(process.key));
+            (process.container, process.unit) = membership.map_or((None, None), |found| (found.container, found.unit));
         }
         world.fill_writable(&mut chain);
         Some(chain)
