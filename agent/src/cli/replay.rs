@@ -51,14 +51,14 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     }
     let mut sink = Sink::open(options.findings.as_deref(), reader.header().host())?;
     sink.quiet = options.measure;
-    let decoder = if options.redact {
+    let mut decoder = if options.redact {
         Decoder::new(Core::variables(&inputs.catalogue).into_iter().collect())
     } else {
         Decoder::of_capture()
     };
     let begin = Cost::now();
     let mut summary = Summary::default();
-    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &decoder, &mut summary, &mut |output| {
+    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &mut decoder, &mut summary, &mut |output| {
         if let Output::Finding(finding) = output {
             sink.take(&finding);
         }
