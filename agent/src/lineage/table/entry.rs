@@ -190,6 +190,8 @@ pub(super) struct Entry {
     pub(super) parent_is_certain: bool,
     /// Forked before our eyes, and no program has been started since.
     pub(super) fresh: bool,
+    /// It stands in the queue of live leaves, whatever it is now.
+    pub(super) queued: bool,
     /// Early generations were dropped.
     pub(super) forgotten: bool,
     /// Under which id the parent counts this process as a child, and where it was then.
@@ -211,6 +213,7 @@ impl Entry {
             parent: None,
             parent_is_certain: false,
             fresh: false,
+            queued: false,
             forgotten: false,
             counted: None,
             children: 0,

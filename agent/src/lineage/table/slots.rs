@@ -91,6 +91,14 @@ fn holds(entries: &[Option<Entry>], wanted: Place, queued: &Queued) -> bool {
         .is_some_and(|entry| entry.id == queued.id && place(entry) == wanted && since(entry) == queued.since)
 }
 
+/// What the queue said of a process is no longer so, and it has been taken out.
+fn out_of_queue(entries: &mut [Option<Entry>], of: Place, queued: &Queued) {
+    let entry = entries.get_mut(queued.at.0 as usize).and_then(Option::as_mut);
+    if let Some(entry) = entry.filter(|entry| of == Place::LiveLeaf && entry.id == queued.id) {
+        entry.queued = false;
+    }
+}
+
 impl Slots {
     pub(super) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
@@ -227,11 +235,13 @@ impl Slots {
     /// Queues a process as it stands now.
     fn queue(&mut self, at: At) {
         let room = 2 * self.entries.len() + STALE;
-        let Some(entry) = entry(&self.entries, at) else { return };
+        let Some(entry) = self.entries.get_mut(at.0 as usize).and_then(Option::as_mut) else { return };
         let place = place(entry);
         let queue = match place {
             Place::ExitedLeaf => &mut self.exited_leaves,
             Place::Ancestor => &mut self.ancestors,
+            // It gets and loses children all its life: once in the queue is enough.
+            Place::LiveLeaf if std::mem::replace(&mut entry.queued, true) => return,
             Place::LiveLeaf => &mut self.live_leaves,
             Place::Live => return,
         };
@@ -241,20 +251,31 @@ impl Slots {
             let mut last = None;
             // Sorted on the way out, so the same one twice is seen.
             while let Some(queued) = all.pop() {
-                if last.replace(queued) != Some(queued) && holds(&self.entries, place, &queued) {
+                if last.replace(queued) == Some(queued) {
+                    continue;
+                }
+                if holds(&self.entries, place, &queued) {
                     queue.push(queued);
+                } else {
+                    out_of_queue(&mut self.entries, place, &queued);
                 }
             }
         }
     }
 
     /// The first in a queue that is not `keep` and still stands there.
-    fn first(queue: &mut Ordered<Queued>, entries: &[Option<Entry>], wanted: Place, keep: Option<At>) -> Option<At> {
+    fn first(
+        queue: &mut Ordered<Queued>,
+        entries: &mut [Option<Entry>],
+        wanted: Place,
+        keep: Option<At>,
+    ) -> Option<At> {
         let mut kept = None;
         let found = loop {
             let Some(queued) = queue.first().copied() else { break None };
             if !holds(entries, wanted, &queued) {
                 queue.pop();
+                out_of_queue(entries, wanted, &queued);
             } else if Some(queued.at) == keep {
                 kept = queue.pop();
             } else {
@@ -272,7 +293,7 @@ impl Slots {
         if self.exited_leaves.first()?.since >= limit.0 {
             return None;
         }
-        let at = Self::first(&mut self.exited_leaves, &self.entries, Place::ExitedLeaf, None)?;
+        let at = Self::first(&mut self.exited_leaves, &mut self.entries, Place::ExitedLeaf, None)?;
         entry(&self.entries, at).and_then(|entry| entry.exited).filter(|time| *time < limit).map(|_| at)
     }
 
@@ -280,7 +301,7 @@ impl Slots {
     /// oldest live process without children. A flood of short processes so evicts itself, not the lineage of others.
     pub(super) fn victim(&mut self, keep: Option<At>) -> Option<(Place, At)> {
         let Self { entries, exited_leaves, ancestors, live_leaves, .. } = self;
-        let pick = |queue, place| Some((place, Self::first(queue, entries, place, keep)?));
+        let mut pick = |queue, place| Some((place, Self::first(queue, entries, place, keep)?));
         pick(exited_leaves, Place::ExitedLeaf)
             .or_else(|| pick(ancestors, Place::Ancestor))
             .or_else(|| pick(live_leaves, Place::LiveLeaf))

@@ -293,6 +293,18 @@ fn the_bound_holds_and_a_flood_evicts_itself_first() {
 }
 
 #[test]
+fn who_had_children_once_is_an_old_leaf_again() {
+    let mut table = with_shell(Limits { processes: 4, ..Limits::default() });
+    table.observe(&fork(A.start_ns, SHELL, A));
+    table.observe(&fork(B.start_ns, INIT, B));
+    for (n, evicted) in [(1, A), (2, SHELL), (3, B)] {
+        table.observe(&fork(B.start_ns + n, INIT, key(B.start_ns + n, 500 + n as u32)));
+        assert!(table.get(evicted).is_none(), "{n}");
+        assert_eq!((table.len(), table.stats().evicted_alive), (4, n));
+    }
+}
+
+#[test]
 fn bytes_are_bounded_and_shared_programs_count_once() {
     let mut table = with_shell(Limits { bytes: 64 << 10, ..Limits::default() });
     let before = table.bytes();
