@@ -133,6 +133,9 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
         let from = sensor.early.len();
         proofs.push(proof(sensor, &scene, *hook, from));
     }
+    // They come and go: that they can come again is part of the proof.
+    sensor.watch_reads(true);
+    sensor.watch_reads(false);
     let refused = sensor.watch_reads(true);
     for hook in sensor.plan.reads.clone() {
         let from = sensor.early.len();

@@ -13,8 +13,9 @@ use crate::ingest::observation::{KernelTime, Object, Observation, Open, Way};
 /// How long an open waits, in nanoseconds of kernel time.
 const WAIT_NS: u64 = 200_000_000;
 
-/// How long after a start of a program its record of held files may come: they are written one after the other.
-const EXEC_NS: u64 = 5_000_000;
+/// How long after a start of a program its record of held files may come. They are written one after the other by two
+/// programs on the same event, but a virtual processor can be taken away from us in between.
+const EXEC_NS: u64 = 50_000_000;
 
 /// Most opens that wait. Beyond, the oldest is judged by what its process is.
 const LIMIT: usize = 8192;
