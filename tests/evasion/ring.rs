@@ -28,10 +28,13 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("uring-worker", "opened and read by a worker of the ring", |place| by_ring(place, OPENAT, ASYNC))
         .unseen(&[OLD_RING]),
     Technique::opens("uring-direct", "opened into the ring's own table of files, without a descriptor", direct)
-        .by(&["open", "read"]),
+        .by(&["open", "read"])
+        .unseen(&[OLD_RING]),
     Technique::opens("uring-registered", "read through a registered file", registered),
     Technique::opens("uring-fixed-buffer", "read into a registered buffer", fixed_buffer),
-    Technique::opens("uring-sqpoll", "opened and read by the thread that polls the ring", polled).by(&["open", "read"]),
+    Technique::opens("uring-sqpoll", "opened and read by the thread that polls the ring", polled)
+        .by(&["open", "read"])
+        .unseen(&[OLD_RING]),
 ];
 
 /// `IORING_OP_*`, `IOSQE_*`, `IORING_SETUP_*`, ... (include/uapi/linux/io_uring.h).
@@ -243,7 +246,7 @@ fn fixed_buffer(place: &Place) -> Outcome {
     got(&Ring::new(0)?.read(Entry { opcode: READ_FIXED, fd: fd.as_raw_fd(), ..Entry::default() })?)
 }
 
-/// Linux 5.10 lets such a ring read registered files only, and not open any.
+/// Before Linux 5.11, and 5.10.162 with the rings of 5.15, such a ring reads registered files only, and opens none.
 fn polled(place: &Place) -> Outcome {
     let ring = Ring::new(SETUP_SQPOLL)?;
     match ring.open(place, Entry { opcode: OPENAT, ..Entry::default() }) {

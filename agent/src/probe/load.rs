@@ -28,6 +28,7 @@ use crate::{
         keys::{Keys, KeysError},
         patch::{self, PatchError},
         plan::{self, Attach, Gap, Hook, Plan, PlanError},
+        reads::Reads,
         selftest,
     },
 };
@@ -134,7 +135,7 @@ pub struct Sensor {
     pub early: Vec<(Ring, Vec<u8>)>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     pub(super) ebpf: Ebpf,
-    reads: Vec<Link>,
+    reads: Reads,
     lost: PerCpuArray<MapData, u64>,
     repeated: PerCpuArray<MapData, u64>,
     proving: Array<MapData, u32>,
@@ -187,7 +188,7 @@ impl Sensor {
             lost: array(&mut ebpf, "LOST")?,
             repeated: array(&mut ebpf, "REPEATED")?,
             proving,
-            reads: Vec::new(),
+            reads: Reads::default(),
             ebpf,
         };
         sensor.choose(candidates, &types, wanted.is_some())?;
@@ -250,29 +251,21 @@ impl Sensor {
 
     /// Attaches the hooks for reads, or takes them away again. Returns those that could not be attached.
     pub fn watch_reads(&mut self, wanted: bool) -> Vec<Gap> {
-        if wanted != self.reads.is_empty() {
+        if wanted == self.reads.attached() {
             return Vec::new();
         }
-        if !wanted {
-            for link in std::mem::take(&mut self.reads) {
-                detach(&mut self.ebpf, link);
-            }
-            return Vec::new();
+        let hooks = self.plan.reads.clone();
+        if wanted {
+            return self.reads.attach(&mut self.ebpf, &hooks);
         }
-        let mut refused = Vec::new();
-        for hook in self.plan.reads.clone() {
-            match link(&mut self.ebpf, hook) {
-                Ok(link) => self.reads.push(link),
-                Err(error) => refused.push(Gap { hook, reason: error.to_string() }),
-            }
-        }
-        refused
+        self.reads.detach(&mut self.ebpf, &hooks);
+        Vec::new()
     }
 
     /// Whether reads are watched now.
     #[must_use]
     pub fn watches_reads(&self) -> bool {
-        !self.reads.is_empty()
+        self.reads.attached()
     }
 
     /// Has our own doings reported, or no longer: only while probes are proven.
@@ -359,7 +352,7 @@ fn object(btf: &Btf, offsets: &Offsets) -> Result<Ebpf, LoadError> {
 }
 
 /// A program where it is attached.
-enum Link {
+pub(super) enum Link {
     Call(&'static str, TracePointLinkId),
     Lsm(&'static str, LsmLinkId),
     Fentry(&'static str, FEntryLinkId),
@@ -380,7 +373,7 @@ where
 }
 
 /// Loads a hook's program, unless another hook has.
-fn load(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> {
+pub(super) fn load(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> {
     let name = hook.program;
     let loaded = match hook.attach {
         Attach::Typed(event) => program::<BtfTracePoint>(ebpf, name)?.load(event, types),
@@ -394,8 +387,20 @@ fn load(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> 
     }
 }
 
+/// Unloads a hook's program.
+pub(super) fn unload(ebpf: &mut Ebpf, hook: Hook) -> Result<(), LoadError> {
+    let name = hook.program;
+    match hook.attach {
+        Attach::Typed(_) => program::<BtfTracePoint>(ebpf, name)?.unload(),
+        Attach::Lsm(_) => program::<Lsm>(ebpf, name)?.unload(),
+        Attach::Fentry(_) => program::<FEntry>(ebpf, name)?.unload(),
+        Attach::Call(_) => program::<TracePoint>(ebpf, name)?.unload(),
+    }
+    .map_err(failed("unload", name))
+}
+
 /// Attaches a loaded program.
-fn link(ebpf: &mut Ebpf, hook: Hook) -> Result<Link, LoadError> {
+pub(super) fn link(ebpf: &mut Ebpf, hook: Hook) -> Result<Link, LoadError> {
     let name = hook.program;
     let linked = match hook.attach {
         Attach::Typed(_) => program::<BtfTracePoint>(ebpf, name)?.attach().map(|id| Link::Typed(name, id)),
@@ -415,7 +420,7 @@ fn attach(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<Link, LoadErr
 }
 
 /// Takes a program away. That it is gone already is as good.
-fn detach(ebpf: &mut Ebpf, link: Link) {
+pub(super) fn detach(ebpf: &mut Ebpf, link: Link) {
     let outcome = match link {
         Link::Call(name, id) => program::<TracePoint>(ebpf, name).map(|program| program.detach(id)),
         Link::Lsm(name, id) => program::<Lsm>(ebpf, name).map(|program| program.detach(id)),

@@ -7,5 +7,6 @@ pub mod keys;
 pub mod load;
 pub mod patch;
 pub mod plan;
+mod reads;
 pub mod selftest;
 pub mod verifier;

@@ -133,6 +133,9 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
         let from = sensor.early.len();
         proofs.push(proof(sensor, &scene, *hook, from));
     }
+    // They come and go: that they can come again is part of the proof.
+    sensor.watch_reads(true);
+    sensor.watch_reads(false);
     let refused = sensor.watch_reads(true);
     for hook in sensor.plan.reads.clone() {
         let from = sensor.early.len();
@@ -208,13 +211,13 @@ fn provoke_life() -> Result<u32, String> {
 
 /// Waits for a record at `from` or later among the early ones.
 fn find(sensor: &mut Sensor, from: usize, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
-    let decoder = Decoder::default();
+    let mut decoder = Decoder::default();
     let start = Instant::now();
     let mut examined = from;
     loop {
         let early = &mut sensor.early;
         sensor.rings.drain(|ring: Ring, bytes| early.push((ring, bytes.to_vec())));
-        let matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
+        let mut matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
         if early[examined..].iter().any(|(_, bytes)| matches(bytes)) {
             return Ok(());
         }

@@ -228,8 +228,8 @@ impl Core {
         if let Observation::Change(change) = observation {
             self.changed(change, world, out);
         }
-        let shell = matches!(observation, Observation::Open(open) if self.processes.runs_shell(open.task.key));
-        for open in self.handover.observe(observation, shell) {
+        let may_start = matches!(observation, Observation::Open(open) if self.processes.may_start(open.task.key));
+        for open in self.handover.observe(observation, may_start) {
             if !open.canary {
                 self.opened(&open, world, out);
             }
