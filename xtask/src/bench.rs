@@ -5,6 +5,7 @@ mod http;
 mod idle;
 mod native;
 mod peers;
+mod replay;
 mod storm;
 mod study;
 mod table;
@@ -33,6 +34,8 @@ pub(crate) enum What {
     Idle,
     /// Whether anything is lost in a storm of opens, forks and hits.
     Storm,
+    /// Records a second through ingest and engine, and memory with 20,000 processes.
+    Replay,
 }
 
 /// What to measure, and how.
@@ -64,6 +67,7 @@ What can be measured, and how long it takes:
   cargo xtask bench workload          git status, tar, cargo build                                   20 min
   cargo xtask bench idle              memory and processor time, idle, loaded, 20,000 processes       7 min
   cargo xtask bench storm             opens, forks and hits as fast as they come: is anything lost?   2 min
+  cargo xtask bench replay            a made-up capture: records a second, memory                     2 min
   cargo xtask bench --guest 6.12      instructions of every operation, on the tiers lsm and fentry    5 min
 Options: --rounds N, --tier TIER, --seconds N, --guest SERIES (with open, read or exec: only those operations).";
 
@@ -78,7 +82,14 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             println!("{LIST}");
             return Ok(());
         };
-        setup::run(place, &[if what == What::Storm { Group::Test } else { Group::Bench }])?;
+        setup::run(
+            place,
+            &[match what {
+                What::Storm => Group::Test,
+                What::Replay => Group::Build,
+                _ => Group::Bench,
+            }],
+        )?;
         let tier = options.tiers.first().map(String::as_str);
         return match what {
             What::Open => native::run(place, &study::OPEN, rounds, tier),
@@ -87,6 +98,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             What::Workload => workload::run(place, rounds, tier),
             What::Idle => idle::run(place, options.seconds, tier),
             What::Storm => storm::run(place, options.seconds),
+            What::Replay => replay::run(place, rounds),
         };
     }
     setup::run(place, &[Group::Test])?;

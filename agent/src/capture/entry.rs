@@ -151,6 +151,7 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MembershipEntry {
     container: Option<ContainerEntry>,
+    unit: Option<String>,
     telling: bool,
 }
 
@@ -201,8 +202,9 @@ impl Answer {
     }
 
     pub(super) fn membership(asked: ProcessKey, answer: Option<&Membership>) -> Self {
-        let entry = |Membership { container, telling }: &Membership| MembershipEntry {
+        let entry = |Membership { container, unit, telling }: &Membership| MembershipEntry {
             container: container.clone().map(Into::into),
+            unit: unit.clone(),
             telling: *telling,
         };
         Self::Membership(key(asked), answer.map(entry))
@@ -243,8 +245,11 @@ impl Answer {
 
     pub(super) fn to_membership(&self, asked: ProcessKey) -> Option<Option<Membership>> {
         let Self::Membership(of, answer) = self else { return None };
-        let membership =
-            |MembershipEntry { container, telling }| Membership { container: container.map(Into::into), telling };
+        let membership = |MembershipEntry { container, unit, telling }| Membership {
+            container: container.map(Into::into),
+            unit,
+            telling,
+        };
         (*of == key(asked)).then(|| answer.clone().map(membership))
     }
 

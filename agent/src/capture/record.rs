@@ -3,8 +3,6 @@
 //! Only sections that are known are written, and of them only what is used: what a kernel buffer held before never gets
 //! into a file.
 
-use std::os::unix::ffi::OsStrExt;
-
 use tokenhound_common::record;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -101,32 +99,21 @@ fn exec(bytes: &[u8], exec: &Exec, out: &mut Vec<u8>) -> Result<(), TooLong> {
     wipe(&mut head.task.comm);
     let mut rest = Rest::of::<record::Exec>(bytes);
     let (path, cwd) = (rest.take(head.path_len), rest.take(head.cwd_len));
-    let script = if exec.script.is_some() { text(rest.take(head.script_len)) } else { &[] };
-    let mut args = Vec::new();
-    for arg in &exec.args {
-        args.extend_from_slice(arg.as_bytes());
-        args.push(0);
-    }
-    let mut environment = Vec::new();
-    for (name, value) in &exec.environment {
-        environment.extend_from_slice(name.as_bytes());
-        environment.push(b'=');
-        environment.extend_from_slice(value.as_bytes());
-        environment.push(0);
-    }
+    let script = if exec.texts.script().is_some() { text(rest.take(head.script_len)) } else { &[] };
+    let (args, environment) = (exec.texts.args_bytes(), exec.texts.environment_bytes());
     head.script_len = script.len() as u16;
     head.args_len = u16::try_from(args.len()).map_err(|_| TooLong)?;
     head.env_len = u16::try_from(environment.len()).map_err(|_| TooLong)?;
-    put(&head, &[path, cwd, script, &args, &environment], out);
+    put(&head, &[path, cwd, script, args, environment], out);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, path::Path};
 
     use super::*;
-    use crate::ingest::decode::Decoder;
+    use crate::ingest::{decode::Decoder, texts::Texts};
 
     const SECRET: &[u8] = b"gho_111111111111111111111111111111111111";
 
@@ -151,7 +138,7 @@ mod tests {
     /// A capture's decoder makes of the clean record what the live one made of the record, and nothing that the live one
     /// did not let pass is in it.
     fn check(live: &[u8]) {
-        let decoder = Decoder::new(HashSet::from(["HOME".to_owned(), "AWS_CONFIG_FILE".to_owned()]));
+        let mut decoder = Decoder::new(HashSet::from(["HOME".to_owned(), "AWS_CONFIG_FILE".to_owned()]));
         let seen = decoder.decode(live).unwrap();
         let mut clean = Vec::new();
         super::clean(live, &seen.observation, &mut clean).unwrap();
@@ -237,7 +224,7 @@ mod tests {
         let head = record::Exec { header: header(record::Kind::EXEC, 0), ..record::Exec::default() };
         let mut seen = Decoder::default().decode(head.as_bytes()).unwrap();
         let Observation::Exec(exec) = &mut seen.observation else { panic!() };
-        exec.args = vec!["x".repeat(70_000)];
+        exec.texts = Texts::new(Path::new(""), Path::new(""), None, ["x".repeat(70_000).as_str()], []);
         let mut out = Vec::new();
         assert_eq!(clean(head.as_bytes(), &seen.observation, &mut out), Err(TooLong));
         assert!(out.is_empty());

@@ -49,7 +49,7 @@ pub fn replay<R: Read>(
     reader: &mut Reader<R>,
     catalogue: Arc<Catalogue>,
     policy: Policy,
-    decoder: &Decoder,
+    decoder: &mut Decoder,
     summary: &mut Summary,
     out: &mut dyn FnMut(Output),
 ) -> Result<(), CaptureError> {
@@ -65,7 +65,7 @@ fn all<R: Read>(
     reader: &mut Reader<R>,
     core: &mut Core,
     world: &mut Recorded,
-    decoder: &Decoder,
+    decoder: &mut Decoder,
     summary: &mut Summary,
     out: &mut dyn FnMut(Output),
 ) -> Result<(), CaptureError> {

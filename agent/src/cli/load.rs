@@ -1,6 +1,8 @@
 //! `tokenhound load` (hidden): a made-up machine under load, for measuring what a record costs and what is kept of it.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Instant};
+use std::{fs, path::PathBuf, sync::Arc};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{CliError, Exit, print};
 use crate::{
@@ -51,21 +53,15 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
         refused: 0,
         findings: 0,
     };
-    let empty = resident();
     let load = Load { records: options.records, live: options.live, hits: options.hits };
-    let begin = Instant::now();
+    let begin = Cost::now();
     synthetic::run(load, &mut |step| worker.step(step));
-    let seconds = begin.elapsed().as_secs_f64();
+    let cost = Cost::now().since(&begin);
     if let Some(recorder) = &mut worker.recorder {
         recorder.finish();
     }
     let Worker { records, refused, findings, core, .. } = &worker;
-    print(&format!(
-        "{{\"records\":{records},\"refused\":{refused},\"findings\":{findings},\"seconds\":{seconds:.6},\"processes\":{},\
-         \"resident_before_kib\":{empty},\"resident_kib\":{}}}\n",
-        core.tracked(),
-        resident(),
-    ))?;
+    print(&format!("{}\n", cost.json(*records, *findings, core.tracked())))?;
     Ok(if *refused == 0 { Exit::Success } else { Exit::Failure })
 }
 
@@ -106,9 +102,49 @@ impl Worker {
     }
 }
 
-/// Resident memory in KiB, 0 where `/proc` does not tell.
-pub(super) fn resident() -> u64 {
+/// What something took.
+pub(super) struct Cost {
+    /// Time that passed; of [`Cost::now`], since the system's start.
+    pub(super) seconds: f64,
+    /// Processor time of all threads.
+    processor_seconds: f64,
+}
+
+impl Cost {
+    /// Up to now.
+    pub(super) fn now() -> Self {
+        let clock = |id| {
+            let time = clock_gettime(id);
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+        };
+        Self { seconds: clock(ClockId::Monotonic), processor_seconds: clock(ClockId::ProcessCPUTime) }
+    }
+
+    /// Between then and this.
+    pub(super) fn since(&self, then: &Self) -> Self {
+        Self {
+            seconds: self.seconds - then.seconds,
+            processor_seconds: self.processor_seconds - then.processor_seconds,
+        }
+    }
+
+    /// As `cargo xtask bench replay` reads it.
+    pub(super) fn json(&self, records: u64, findings: u64, processes: usize) -> serde_json::Value {
+        serde_json::json!({
+            "records": records,
+            "findings": findings,
+            "processes": processes,
+            "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
+            "resident_kib": memory("VmRSS:"),
+            "peak_kib": memory("VmHWM:"),
+        })
+    }
+}
+
+/// A line of `/proc/self/status` in KiB, 0 where it does not tell.
+fn memory(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -4,10 +4,9 @@ use std::{
     fs,
     io::{BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
-use super::{CliError, Exit, session::Inputs};
+use super::{CliError, Exit, load::Cost, session::Inputs};
 use crate::{
     capture::{
         CaptureError,
@@ -38,6 +37,9 @@ pub(super) struct Options {
     /// Look for secrets in the records as if they came from the kernel. There are none; it is for measuring.
     #[arg(long, hide = true)]
     redact: bool,
+    /// Print what it took, as JSON, instead of the findings.
+    #[arg(long, hide = true)]
+    measure: bool,
 }
 
 /// Replays a recording.
@@ -48,21 +50,26 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
         eprintln!("tokenhound: this was recorded with another {what}; findings may differ from those made then");
     }
     let mut sink = Sink::open(options.findings.as_deref(), reader.header().host())?;
-    let decoder = if options.redact {
+    sink.quiet = options.measure;
+    let mut decoder = if options.redact {
         Decoder::new(Core::variables(&inputs.catalogue).into_iter().collect())
     } else {
         Decoder::of_capture()
     };
-    let begin = Instant::now();
+    let begin = Cost::now();
     let mut summary = Summary::default();
-    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &decoder, &mut summary, &mut |output| {
+    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &mut decoder, &mut summary, &mut |output| {
         if let Output::Finding(finding) = output {
             sink.take(&finding);
         }
     });
-    let seconds = begin.elapsed().as_secs_f64();
+    let cost = Cost::now().since(&begin);
     let count = sink.finish()?;
-    report(&summary, count, seconds);
+    if options.measure {
+        super::print(&format!("{}\n", cost.json(summary.records, count, summary.processes)))?;
+    } else {
+        report(&summary, count, cost.seconds);
+    }
     match outcome {
         Ok(()) => Ok(Exit::Success),
         Err(error @ CaptureError::CutOff { .. }) => Err(CliError::failure(error)),
@@ -95,6 +102,8 @@ fn report(summary: &Summary, findings: u64, seconds: f64) {
 /// Text to standard output, OCSF to a file.
 struct Sink {
     style: text::Style,
+    /// Nothing to standard output.
+    quiet: bool,
     host: ocsf::Host,
     file: Option<(PathBuf, BufWriter<fs::File>)>,
     count: u64,
@@ -105,7 +114,7 @@ impl Sink {
     fn open(path: Option<&Path>, host: ocsf::Host) -> Result<Self, CliError> {
         let file = path.map(|path| Ok((path.to_owned(), BufWriter::new(super::watch::create(path)?)))).transpose()?;
         let style = text::Style { colour: std::io::stdout().is_terminal() };
-        Ok(Self { style, host, file, count: 0, failure: None })
+        Ok(Self { style, quiet: false, host, file, count: 0, failure: None })
     }
 
     fn take(&mut self, finding: &Finding) {
@@ -116,7 +125,9 @@ impl Sink {
     }
 
     fn write(&mut self, finding: &Finding) -> Result<(), CliError> {
-        super::print(&format!("{}\n", text::render(finding, self.style)))?;
+        if !self.quiet {
+            super::print(&format!("{}\n", text::render(finding, self.style)))?;
+        }
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         writeln!(file, "{}", ocsf::line(finding, &self.host)).map_err(|error| failed(path, &error))
     }

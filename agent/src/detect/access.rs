@@ -6,7 +6,10 @@ use tokenhound_common::record::FileFacts;
 
 use crate::{
     ingest::observation::{Inspection, KernelTime, OpenMode, Way},
-    lineage::model::{Chain, Process},
+    lineage::{
+        actor::Actor,
+        model::{Chain, Process},
+    },
 };
 
 /// What was accessed.
@@ -44,6 +47,8 @@ pub struct Access {
     pub target: Target,
     /// The reader and its ancestors. Never empty.
     pub chain: Chain,
+    /// On whose behalf.
+    pub actor: Actor,
     /// Name of the reader's user, where the user database has one.
     pub user_name: Option<String>,
     /// Home of the reader's user.

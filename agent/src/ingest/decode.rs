@@ -1,11 +1,6 @@
 //! From bytes to observations. Total: any bytes give an observation or an error, never a panic.
 
-use std::{
-    collections::HashSet,
-    ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::PathBuf,
-};
+use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use tokenhound_common::{
     process::ProcessKey,
@@ -15,10 +10,11 @@ use zerocopy::FromBytes;
 
 use crate::ingest::{
     observation::{
-        Change, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
+        Change, Comm, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
         OpenMode, Place, Task, Way, What,
     },
     redact,
+    texts::Writer,
 };
 
 /// Why a record could not be decoded. Such records are counted, never dropped in silence.
@@ -61,6 +57,8 @@ pub struct Decoder {
     keep: HashSet<String>,
     /// Records come from a capture: secrets were taken out when it was made.
     clean: bool,
+    /// For texts until their length is known.
+    scratch: Vec<u8>,
 }
 
 /// `FMODE_READ` and `FMODE_WRITE` (include/linux/fs.h).
@@ -71,14 +69,14 @@ impl Decoder {
     /// A decoder that lets the variables in `keep` pass.
     #[must_use]
     pub fn new(keep: HashSet<String>) -> Self {
-        Self { keep, clean: false }
+        Self { keep, ..Self::default() }
     }
 
     /// A decoder for the records of a capture, which hold only what a decoder has let pass. Arguments are not looked at
     /// again: a replay must see what was seen.
     #[must_use]
     pub fn of_capture() -> Self {
-        Self { keep: HashSet::new(), clean: true }
+        Self { clean: true, ..Self::default() }
     }
 
     /// Decodes one record.
@@ -86,7 +84,7 @@ impl Decoder {
     /// # Errors
     ///
     /// When the bytes are no record of a known kind, or cut short.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
         let (header, _) = head::<Header>(bytes, 0)?;
         let observation = match Kind(header.kind) {
             Kind::FORK => {
@@ -106,52 +104,73 @@ impl Decoder {
         Ok(Decoded { header, observation })
     }
 
-    fn exec(&self, bytes: &[u8]) -> Result<Exec, DecodeError> {
+    fn exec(&mut self, bytes: &[u8]) -> Result<Exec, DecodeError> {
         let (exec, rest) = head::<record::Exec>(bytes, Kind::EXEC.0)?;
         let mut rest = Sections { rest, kind: Kind::EXEC.0, len: bytes.len() };
         let flag = |flag: u16| exec.header.flags & flag != 0;
-        let path = kernel_path(rest.take(exec.path_len)?, flag(record::Exec::PATH_TRUNCATED));
-        let cwd = kernel_path(rest.take(exec.cwd_len)?, flag(record::Exec::CWD_TRUNCATED));
+        let path = rest.take(exec.path_len)?;
+        let cwd = rest.take(exec.cwd_len)?;
         let script = rest.take(exec.script_len)?;
         let args = rest.take(exec.args_len)?;
         let environment = rest.take(exec.env_len)?;
+        let (path_truncated, cwd_truncated) = (flag(record::Exec::PATH_TRUNCATED), flag(record::Exec::CWD_TRUNCATED));
+        // A cut name would be that of another file. The interpreter's arguments have it as well, and more of it.
+        let has_script = flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED);
+
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut texts = Writer::begin(&mut scratch);
+        join(path, path_truncated, texts.bytes());
+        texts.end_section();
+        join(cwd, cwd_truncated, texts.bytes());
+        texts.end_section();
+        texts.bytes().extend_from_slice(if has_script { until_nul(script) } else { &[] });
+        texts.end_section();
+        self.arguments(args, flag(record::Exec::ARGS_TRUNCATED), &mut texts);
+        texts.end_section();
+        self.environment(environment, flag(record::Exec::ENV_TRUNCATED), &mut texts);
+        let texts = texts.finish(has_script);
+        self.scratch = scratch;
         Ok(Exec {
             time: KernelTime(exec.header.time_ns),
             task: task(&exec.task),
             executable: exec.executable,
-            path,
-            cwd,
-            // A cut name would be that of another file. The interpreter's arguments have it as well, and more of it.
-            script: (flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED))
-                .then(|| OsString::from_vec(until_nul(script).to_vec())),
-            args: self.arguments(args, flag(record::Exec::ARGS_TRUNCATED)),
+            texts,
+            path_truncated,
+            cwd_truncated,
             args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
-            environment: self.environment(environment, flag(record::Exec::ENV_TRUNCATED)),
             environment_truncated: flag(record::Exec::ENV_TRUNCATED),
         })
     }
 
     /// Arguments without secrets. Of one that was cut nothing can be told by its shape, so it is handled apart.
-    fn arguments(&self, bytes: &[u8], truncated: bool) -> Vec<String> {
+    fn arguments(&self, bytes: &[u8], truncated: bool, out: &mut Writer<'_>) {
         if self.clean {
-            return strings(bytes).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+            match std::str::from_utf8(bytes) {
+                Ok(text) => {
+                    out.bytes().extend_from_slice(text.as_bytes());
+                    if !matches!(bytes.last(), None | Some(0)) {
+                        out.bytes().push(0);
+                    }
+                }
+                Err(_) => strings(bytes).for_each(|arg| out.close(&[String::from_utf8_lossy(arg).as_bytes()])),
+            }
+            return;
         }
         let args = strings(bytes).map(<[u8]>::to_vec).collect();
-        if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) }
+        let args = if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) };
+        args.iter().for_each(|arg| out.close(&[arg.as_bytes()]));
     }
 
     /// The variables that may pass. A last entry that was cut is dropped: its value would be wrong.
-    fn environment(&self, bytes: &[u8], truncated: bool) -> Vec<(String, OsString)> {
+    fn environment(&self, bytes: &[u8], truncated: bool, out: &mut Writer<'_>) {
         let whole = if truncated { &bytes[..bytes.iter().rposition(|byte| *byte == 0).unwrap_or(0)] } else { bytes };
-        strings(whole)
-            .filter_map(|entry| {
-                let equals = entry.iter().position(|byte| *byte == b'=')?;
-                let name = std::str::from_utf8(&entry[..equals])
-                    .ok()
-                    .filter(|name| self.clean || self.keep.contains(*name))?;
-                Some((name.to_owned(), OsStr::from_bytes(&entry[equals + 1..]).to_owned()))
-            })
-            .collect()
+        for entry in strings(whole) {
+            let name = entry.iter().position(|byte| *byte == b'=').and_then(|equals| entry.get(..equals));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            if name.is_some_and(|name| self.clean || self.keep.contains(name)) {
+                out.close(&[entry]);
+            }
+        }
     }
 }
 
@@ -270,7 +289,7 @@ fn task(task: &record::Task) -> Task {
         pid_namespace: task.pid_namespace,
         cgroup: task.cgroup,
         executable: task.executable,
-        comm: String::from_utf8_lossy(until_nul(&task.comm)).into_owned(),
+        comm: Comm::new(&task.comm),
     }
 }
 
@@ -303,29 +322,34 @@ impl<'a> Sections<'a> {
 /// hangs nowhere `/`. The latter is left out, and in all others a `/` becomes U+FFFD, so that no name can pose as a
 /// path.
 fn kernel_path(components: &[u8], truncated: bool) -> KernelPath {
-    let names: Vec<&[u8]> = strings(components).filter(|name| !matches!(name, [] | [b'/'])).collect();
     let mut path = Vec::with_capacity(components.len() + 1);
-    for (index, name) in names.iter().rev().enumerate() {
-        if index > 0 || !truncated {
-            path.push(b'/');
-        }
-        for (part, bytes) in name.split(|byte| *byte == b'/').enumerate() {
-            if part > 0 {
-                path.extend_from_slice("\u{fffd}".as_bytes());
-            }
-            path.extend_from_slice(bytes);
-        }
-    }
-    if path.is_empty() && !truncated {
-        path.push(b'/');
-    }
+    join(components, truncated, &mut path);
     KernelPath { path: PathBuf::from(OsString::from_vec(path)), truncated }
 }
 
+/// [`kernel_path`], added to `out`.
+fn join(components: &[u8], truncated: bool, out: &mut Vec<u8>) {
+    let begin = out.len();
+    for name in strings(components).filter(|name| !matches!(name, [] | [b'/'])).rev() {
+        if out.len() > begin || !truncated {
+            out.push(b'/');
+        }
+        for (part, bytes) in name.split(|byte| *byte == b'/').enumerate() {
+            if part > 0 {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+            }
+            out.extend_from_slice(bytes);
+        }
+    }
+    if out.len() == begin && !truncated {
+        out.push(b'/');
+    }
+}
+
 /// NUL-closed strings; a last one without its NUL counts.
-fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let most = if bytes.is_empty() { 0 } else { usize::MAX };
-    bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|byte| *byte == 0).take(most)
+fn strings(bytes: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let some = (!bytes.is_empty()).then(|| bytes.strip_suffix(&[0]).unwrap_or(bytes));
+    some.into_iter().flat_map(|bytes| bytes.split(|byte| *byte == 0))
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

@@ -3,7 +3,9 @@
 pub mod clock;
 pub mod decode;
 pub mod observation;
+pub mod ordered;
 pub mod redact;
 pub mod reorder;
 pub mod ring;
 pub mod sequence;
+pub mod texts;

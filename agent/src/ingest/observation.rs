@@ -1,8 +1,14 @@
 //! What the decoder makes of a record: owned, typed, complete, and without secrets.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    borrow::Cow,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use tokenhound_common::{process::ProcessKey, record::FileFacts};
+
+use crate::ingest::texts::Texts;
 
 /// Nanoseconds since boot, suspend included: the kernel's own time of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +55,34 @@ pub struct KernelPath {
     pub truncated: bool,
 }
 
+/// Name of a thread: up to 16 bytes, chosen by whoever runs in it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Comm([u8; 16]);
+
+impl Comm {
+    /// The bytes up to the first NUL, and no more than fit.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut comm = [0; 16];
+        let used = bytes.iter().take_while(|byte| **byte != 0);
+        comm.iter_mut().zip(used).for_each(|(to, from)| *to = *from);
+        Self(comm)
+    }
+
+    /// For display; what is no UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        String::from_utf8_lossy(self.0.get(..end).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text().fmt(f)
+    }
+}
+
 /// Who acted, at that moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Task {
@@ -81,7 +115,7 @@ pub struct Task {
     /// The executable it runs.
     pub executable: tokenhound_common::record::FileId,
     /// Thread name. Chosen by the process: for display only.
-    pub comm: String,
+    pub comm: Comm,
 }
 
 /// See [`tokenhound_common::record::Fork`].
@@ -104,20 +138,26 @@ pub struct Exec {
     pub task: Task,
     /// Attributes of the executable.
     pub executable: FileFacts,
-    /// Its path.
-    pub path: KernelPath,
-    /// Working directory.
-    pub cwd: KernelPath,
-    /// Name of the `#!` script that the executable interprets, as given to execve (may be relative to `cwd`).
-    pub script: Option<OsString>,
-    /// Arguments with secrets replaced (see [`crate::ingest::redact`]).
-    pub args: Vec<String>,
+    /// Its path, the working directory, the name of the `#!` script, arguments with secrets replaced (see
+    /// [`crate::ingest::redact`]), and those variables that relocate stores or mark an actor.
+    pub texts: Texts,
+    /// Components of the path nearest the root are missing.
+    pub path_truncated: bool,
+    /// The same of the working directory.
+    pub cwd_truncated: bool,
     /// Arguments are missing at the end.
     pub args_truncated: bool,
-    /// The variables that relocate stores or mark an actor; all others are dropped in the decoder.
-    pub environment: Vec<(String, OsString)>,
     /// Variables may be missing.
     pub environment_truncated: bool,
+}
+
+impl Exec {
+    /// Working directory, where it is known whole.
+    #[must_use]
+    pub fn cwd(&self) -> Option<&Path> {
+        let cwd = self.texts.cwd();
+        (!self.cwd_truncated && !cwd.as_os_str().is_empty()).then_some(cwd)
+    }
 }
 
 /// See [`tokenhound_common::record::Exit`].

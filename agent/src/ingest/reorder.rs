@@ -1,8 +1,9 @@
 //! Restores kernel time order between the two rings and between CPUs, inside a bounded window.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
-use crate::ingest::observation::{KernelTime, Observation};
+use crate::ingest::{
+    observation::{KernelTime, Observation},
+    ordered::Ordered,
+};
 
 /// An observation waiting for those that may still come before it.
 struct Waiting {
@@ -37,7 +38,7 @@ impl Ord for Waiting {
 pub struct Reorder {
     window_ns: u64,
     limit: usize,
-    waiting: BinaryHeap<Reverse<Waiting>>,
+    waiting: Ordered<Waiting>,
     arrivals: u64,
     released: KernelTime,
     late: u64,
@@ -47,7 +48,7 @@ impl Reorder {
     /// A buffer that holds observations for `window_ns` nanoseconds and at most `limit` of them.
     #[must_use]
     pub fn new(window_ns: u64, limit: usize) -> Self {
-        Self { window_ns, limit, waiting: BinaryHeap::new(), arrivals: 0, released: KernelTime(0), late: 0 }
+        Self { window_ns, limit, waiting: Ordered::default(), arrivals: 0, released: KernelTime(0), late: 0 }
     }
 
     /// Takes one observation in.
@@ -57,7 +58,7 @@ impl Reorder {
             self.late += 1;
         }
         self.arrivals += 1;
-        self.waiting.push(Reverse(Waiting { time, arrival: self.arrivals, observation }));
+        self.waiting.push(Waiting { time, arrival: self.arrivals, observation });
     }
 
     /// The next observation that is old enough at `now`, or the oldest of too many.
@@ -65,7 +66,7 @@ impl Reorder {
         if !self.is_due(now) {
             return None;
         }
-        let Reverse(oldest) = self.waiting.pop()?;
+        let oldest = self.waiting.pop()?;
         self.released = self.released.max(oldest.time);
         Some(oldest.observation)
     }
@@ -73,8 +74,8 @@ impl Reorder {
     /// Whether [`Reorder::pop`] would give something out.
     #[must_use]
     pub fn is_due(&self, now: KernelTime) -> bool {
-        let old = |Reverse(oldest): &Reverse<Waiting>| oldest.time.0.saturating_add(self.window_ns) <= now.0;
-        self.waiting.peek().is_some_and(old) || self.waiting.len() > self.limit
+        let old = |oldest: &Waiting| oldest.time.0.saturating_add(self.window_ns) <= now.0;
+        self.waiting.first().is_some_and(old) || self.waiting.len() > self.limit
     }
 
     /// Observations held.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use tokenhound_common::record::Header;
 
 /// A ring, for counting.
@@ -27,7 +28,7 @@ impl Ring {
 /// Highest sequence number seen by ring and CPU.
 #[derive(Debug, Default)]
 pub struct Sequences {
-    last: HashMap<(Ring, u32), u64>,
+    last: HashMap<(Ring, u32), u64, RandomState>,
     missing: HashMap<Ring, u64>,
 }
 

@@ -57,8 +57,8 @@ impl Edge {
                 // The receiver lives as long as the process; without it there is nobody left to tell.
                 let _ = self.findings.send(Report::Finding(finding));
             }
-            Output::Read { store, verdict, reader } => {
-                events::StoreRead { store: &store, verdict, actor: "unknown" }.emit(&self.metrics);
+            Output::Read { store, verdict, actor, reader } => {
+                events::StoreRead { store: &store, verdict, actor: actor.name() }.emit(&self.metrics);
                 // For summaries only; a full queue costs a line there, never a finding.
                 let _ = self.findings.try_send(Report::Read { store, verdict, reader });
             }

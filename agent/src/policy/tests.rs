@@ -24,6 +24,7 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
             path_in_root: None,
         },
         chain: Chain { processes, incomplete: false },
+        actor: crate::lineage::actor::Actor::default(),
         user_name: Some("ann".into()),
         home: Some("/home/ann".into()),
         tier: Tier::Tracepoint,

@@ -222,13 +222,13 @@ fn provoke_life() -> Result<u32, String> {
 
 /// Waits for a record at `from` or later among the early ones.
 fn find(sensor: &mut Sensor, from: usize, wanted: impl Fn(&Decoded) -> bool) -> Result<(), String> {
-    let decoder = Decoder::default();
+    let mut decoder = Decoder::default();
     let start = Instant::now();
     let mut examined = from;
     loop {
         let early = &mut sensor.early;
         sensor.rings.drain(|ring: Ring, bytes| early.push((ring, bytes.to_vec())));
-        let matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
+        let mut matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
         if early[examined..].iter().any(|(_, bytes)| matches(bytes)) {
             return Ok(());
         }

@@ -326,9 +326,15 @@ fn memory_of_another_user_is_critical_and_debuggers_have_their_place() {
     assert_eq!(memory(cat(4242), process(900, 4242, "/usr/bin/node")).len(), 1, "a child's memory is its own");
 
     let gdb = |parent| Process { tty: Some((136, 0)), ..process(4242, parent, "/usr/bin/gdb") };
+    let by_script = |reader, target| {
+        let mut chain = under_shell(reader);
+        chain.processes.insert(1, process(4000, 812, "/usr/bin/make"));
+        let target = Target::Process(Inspection::Mem, Some(Box::new(target)), None);
+        engine().access(&access_at(0.0, chain, target), &[]).findings
+    };
     assert!(memory(gdb(812), process(900, 4242, "/usr/bin/node")).is_empty(), "what it started");
     assert_eq!(memory(gdb(812), victim())[0].severity, Severity::Informational, "typed at a prompt");
-    assert_eq!(memory(gdb(4000), victim())[0].severity, Severity::High, "started by an install script");
+    assert_eq!(by_script(gdb(4000), victim())[0].severity, Severity::High, "started by another");
     let mut renamed = gdb(812);
     renamed.executable.writable = Writable::Yes;
     assert_eq!(memory(renamed, victim())[0].severity, Severity::High, "a copy that ann can write");

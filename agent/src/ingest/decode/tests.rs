@@ -1,3 +1,5 @@
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
 use tokenhound_common::{
     limits::{ARGS_BYTES, ENV_BYTES, PATH_BYTES},
     record::{FileFacts, FileId},
@@ -5,7 +7,10 @@ use tokenhound_common::{
 use zerocopy::{Immutable, IntoBytes};
 
 use super::*;
-use crate::{ingest::redact::REDACTED, kernel::btf::build::Random};
+use crate::{
+    ingest::{redact::REDACTED, texts::Texts},
+    kernel::btf::build::Random,
+};
 
 const PARENT: ProcessKey = ProcessKey::new(1_000, 10);
 const CHILD: ProcessKey = ProcessKey::new(2_000, 20);
@@ -63,7 +68,7 @@ fn wanted_task() -> Task {
         pid_namespace: 12,
         cgroup: 13,
         executable: facts().id,
-        comm: "aws".into(),
+        comm: Comm::new(b"aws"),
     }
 }
 
@@ -172,12 +177,16 @@ fn decodes_every_kind() {
         time,
         task: wanted_task(),
         executable: facts(),
-        path: path("/usr/bin/python3"),
-        cwd: path("/home/me"),
-        script: Some("./aws".into()),
-        args: ["python3", "./aws", "s3"].map(str::to_owned).to_vec(),
+        texts: Texts::new(
+            Path::new("/usr/bin/python3"),
+            Path::new("/home/me"),
+            Some(OsStr::new("./aws")),
+            ["python3", "./aws", "s3"],
+            [("AWS_CONFIG_FILE", OsStr::new("/tmp/c"))],
+        ),
+        path_truncated: false,
+        cwd_truncated: false,
         args_truncated: false,
-        environment: vec![("AWS_CONFIG_FILE".into(), "/tmp/c".into())],
         environment_truncated: false,
     };
     let wanted_open = |object| {
@@ -274,16 +283,16 @@ fn joins_paths_leaf_first() {
     ] {
         let flags = if truncated { record::Exec::PATH_TRUNCATED | record::Exec::CWD_TRUNCATED } else { 0 };
         let found = exec(&Parts { flags, path: components, cwd: components, ..Parts::default() }, &[]);
-        assert_eq!(found.path, KernelPath { path: wanted.into(), truncated });
-        assert_eq!(found.cwd, found.path);
+        assert_eq!((found.texts.path(), found.path_truncated), (Path::new(wanted), truncated));
+        assert_eq!((found.texts.cwd(), found.cwd_truncated), (Path::new(wanted), truncated));
 
         let mut head = open_head(record::Object::FILE);
         head.header.flags = if truncated { record::Access::PATH_TRUNCATED } else { 0 };
-        assert_eq!(opened(&open_bytes(head, components)).path, found.path);
+        assert_eq!(opened(&open_bytes(head, components)).path, KernelPath { path: wanted.into(), truncated });
     }
     // File names are bytes.
     let found = exec(&Parts { path: b"\xff\xfe\0", ..Parts::default() }, &[]);
-    assert_eq!(found.path.path.as_os_str().as_bytes(), b"/\xff\xfe");
+    assert_eq!(found.texts.path().as_os_str().as_bytes(), b"/\xff\xfe");
 }
 
 #[test]
@@ -292,11 +301,11 @@ fn each_flag_of_an_exec_says_one_thing() {
     let says = |flags| {
         let exec = exec(&parts(flags), &["A"]);
         [
-            exec.path.truncated,
-            exec.cwd.truncated,
+            exec.path_truncated,
+            exec.cwd_truncated,
             exec.args_truncated,
             exec.environment_truncated,
-            exec.script.is_some(),
+            exec.texts.script().is_some(),
         ]
     };
     for (flags, wanted) in [
@@ -334,17 +343,21 @@ fn only_kept_variables_pass_and_none_that_was_cut() {
         (&long, true, vec![]),
     ] {
         let flags = if truncated { record::Exec::ENV_TRUNCATED } else { 0 };
-        let found = exec(&Parts { flags, env, ..Parts::default() }, &["KEPT"]).environment;
+        let found = exec(&Parts { flags, env, ..Parts::default() }, &["KEPT"]).texts;
+        let found: Vec<_> = found.environment().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let wanted: Vec<_> = wanted.into_iter().map(|(name, value)| (name.to_owned(), OsString::from(value))).collect();
         assert_eq!(found, wanted, "{}", String::from_utf8_lossy(env));
     }
-    assert!(exec(&Parts { env: b"KEPT=/a\0", ..Parts::default() }, &[]).environment.is_empty());
+    assert!(exec(&Parts { env: b"KEPT=/a\0", ..Parts::default() }, &[]).texts.environment_bytes().is_empty());
 }
 
 #[test]
 fn arguments_leave_without_secrets() {
     const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
-    let line = |args: &[u8], flags| exec(&Parts { flags, args, ..Parts::default() }, &[]).args;
+    let line = |args: &[u8], flags| {
+        let texts = exec(&Parts { flags, args, ..Parts::default() }, &[]).texts;
+        texts.args().map(str::to_owned).collect::<Vec<_>>()
+    };
     for (args, wanted) in [
         ("", vec![]),
         ("ls\0-l\0", vec!["ls", "-l"]),
@@ -380,9 +393,9 @@ fn what_is_unset_is_none() {
     let task = opened(&open_bytes(head, b"x\0")).task;
     assert_eq!((task.login_uid, task.audit_session, task.tty), (None, None, None));
     assert_eq!(task.parent, ProcessKey::default());
-    assert_eq!(task.comm, "sixteen bytes ok");
+    assert_eq!(task.comm.text(), "sixteen bytes ok");
     head.task.comm = [0xff; 16];
-    assert_eq!(opened(&open_bytes(head, b"x\0")).task.comm, "\u{fffd}".repeat(16));
+    assert_eq!(opened(&open_bytes(head, b"x\0")).task.comm.text(), "\u{fffd}".repeat(16));
 }
 
 #[test]
@@ -408,7 +421,7 @@ fn how_a_file_was_opened() {
 #[test]
 fn any_bytes_are_decoded_or_refused() {
     let mut random = Random(3);
-    let decoder = decoder(&["A"]);
+    let mut decoder = decoder(&["A"]);
     let heads = size_of::<record::Exec>();
     let (mut read, mut refused) = (0u32, 0u32);
     for _ in 0..100_000 {

@@ -1,118 +1,97 @@
 //! What the table stores of one process. Programs are shared: a child that never calls exec points at its parent's.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
+use smallvec::SmallVec;
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
-use super::order::Id;
+use super::slots::{At, Id};
 use crate::{
-    ingest::observation::{Exec, KernelTime, Task},
+    ingest::{
+        observation::{Comm, Exec, KernelTime, Task},
+        texts::Texts,
+    },
     lineage::{
         identity::{Facts, InterpreterRules, script},
         model::{Container, Executable, Origin, Process, Script, Writable},
     },
 };
 
-/// Arguments in one piece, each closed by NUL: a command line has many, and most are short.
-#[derive(Debug, Default)]
-struct Packed(Box<str>);
-
-impl Packed {
-    fn new(args: &[String]) -> Self {
-        let mut packed = String::with_capacity(args.iter().map(|arg| arg.len() + 1).sum());
-        for arg in args {
-            // An argument has no NUL by nature.
-            packed.extend(arg.chars().filter(|c| *c != '\0'));
-            packed.push('\0');
-        }
-        Self(packed.into())
-    }
-
-    fn unpack(&self) -> Vec<String> {
-        self.0.split_terminator('\0').map(str::to_owned).collect()
-    }
-}
-
 /// What an exec sets.
 #[derive(Debug)]
 pub(super) struct Program {
-    pub(super) executable: Executable,
-    script: Option<Script>,
-    args: Packed,
+    pub(super) id: FileId,
+    uid: u32,
+    mode: u32,
+    links: u32,
+    writable: Writable,
+    path_truncated: bool,
     args_truncated: bool,
-    cwd: Option<PathBuf>,
-    environment: Vec<(String, OsString)>,
+    cwd_known: bool,
+    texts: Texts,
+    /// `None` where it follows from the rest, which is looked at when somebody asks.
+    script: Option<Box<Option<Script>>>,
 }
 
 impl Program {
-    pub(super) fn of_exec(exec: &Exec, rules: &InterpreterRules) -> Self {
-        let cwd = (!exec.cwd.truncated && !exec.cwd.path.as_os_str().is_empty()).then(|| exec.cwd.path.clone());
-        let script = script(
-            rules,
-            &Facts {
-                path: &exec.path.path,
-                args: &exec.args,
-                args_truncated: exec.args_truncated,
-                script: exec.script.as_deref(),
-                cwd: cwd.as_deref(),
-            },
-        );
+    pub(super) fn of_exec(exec: &Exec) -> Self {
         Self {
-            executable: Executable {
-                path: exec.path.path.clone(),
-                path_truncated: exec.path.truncated,
-                id: exec.executable.id,
-                uid: exec.executable.uid,
-                mode: exec.executable.mode,
-                links: exec.executable.links,
-                writable: Writable::Unknown,
-            },
-            script,
-            args: Packed::new(&exec.args),
+            id: exec.executable.id,
+            uid: exec.executable.uid,
+            mode: exec.executable.mode,
+            links: exec.executable.links,
+            writable: Writable::Unknown,
+            path_truncated: exec.path_truncated,
             args_truncated: exec.args_truncated,
-            cwd,
-            environment: exec.environment.clone(),
+            cwd_known: exec.cwd().is_some(),
+            texts: exec.texts.clone(),
+            script: None,
         }
     }
 
     /// A program of which only the file is known.
     pub(super) fn stub(id: FileId) -> Self {
         Self {
-            executable: Executable {
-                path: PathBuf::new(),
-                path_truncated: false,
-                id,
-                uid: 0,
-                mode: 0,
-                links: 0,
-                writable: Writable::Unknown,
-            },
-            script: None,
-            args: Packed::default(),
+            id,
+            uid: 0,
+            mode: 0,
+            links: 0,
+            writable: Writable::Unknown,
+            path_truncated: false,
             args_truncated: true,
-            cwd: None,
-            environment: Vec::new(),
+            cwd_known: false,
+            texts: Texts::default(),
+            script: Some(Box::new(None)),
         }
     }
 
     /// Bytes it occupies, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let environment: usize =
-            self.environment.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
-        let script = match &self.script {
-            Some(Script::File { path, .. }) => path.as_os_str().len(),
-            Some(Script::Module(name)) => name.len(),
-            Some(Script::Inline) | None => 0,
+        let script = match self.script.as_deref() {
+            Some(Some(Script::File { path, .. })) => size_of::<Script>() + path.as_os_str().len(),
+            Some(Some(Script::Module(name))) => size_of::<Script>() + name.len(),
+            Some(_) => size_of::<Script>(),
+            None => 0,
         };
-        let cwd = self.cwd.as_ref().map_or(0, |cwd| cwd.as_os_str().len());
-        size_of::<Self>() + self.executable.path.as_os_str().len() + self.args.0.len() + environment + script + cwd
+        size_of::<Self>() + self.texts.len() + script
+    }
+
+    fn cwd(&self) -> Option<&Path> {
+        self.cwd_known.then(|| self.texts.cwd())
+    }
+
+    fn script(&self, rules: &InterpreterRules, args: &[String]) -> Option<Script> {
+        if let Some(told) = &self.script {
+            return (**told).clone();
+        }
+        let (args_truncated, script_name) = (self.args_truncated, self.texts.script());
+        script(rules, &Facts { path: self.texts.path(), args, args_truncated, script: script_name, cwd: self.cwd() })
     }
 }
 
-/// What a task can change without an exec.
+/// What a task can change without an exec, but its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    comm: String,
     uid: u32,
     euid: u32,
     gid: u32,
@@ -123,16 +102,14 @@ pub(super) struct Standing {
     mount_namespace: u32,
     pid_namespace: u32,
     cgroup: u64,
-    container: Option<Container>,
+    container: Option<Box<Container>>,
 }
 
 impl Standing {
-    /// As a record tells it. The container is not in records: it stays while the cgroup does.
-    pub(super) fn of_task(task: &Task, before: Option<&Self>) -> Self {
-        let container =
-            before.filter(|before| before.cgroup == task.cgroup).and_then(|before| before.container.clone());
-        Self {
-            comm: task.comm.clone(),
+    /// As a record tells it; `before` itself where nothing is different. The container is not in records: it stays while
+    /// the cgroup does.
+    pub(super) fn of_task(task: &Task, before: Option<&Arc<Self>>) -> Arc<Self> {
+        let told = Self {
             uid: task.uid,
             euid: task.euid,
             gid: task.gid,
@@ -143,8 +120,12 @@ impl Standing {
             mount_namespace: task.mount_namespace,
             pid_namespace: task.pid_namespace,
             cgroup: task.cgroup,
-            container,
-        }
+            container: None,
+        };
+        let Some(before) = before else { return Arc::new(told) };
+        let container = before.container.as_ref().filter(|_| before.cgroup == task.cgroup);
+        let same = Self { container: None, ..told.clone() } == Self { container: None, ..(**before).clone() };
+        if same { Arc::clone(before) } else { Arc::new(Self { container: container.cloned(), ..told }) }
     }
 }
 
@@ -153,6 +134,7 @@ impl Standing {
 pub(super) struct Generation {
     pub(super) program: Arc<Program>,
     pub(super) standing: Arc<Standing>,
+    pub(super) comm: Comm,
     /// When it began.
     pub(super) since: KernelTime,
     pub(super) origin: Origin,
@@ -162,20 +144,36 @@ impl Generation {
     pub(super) fn stub(task: Option<&Task>, since: KernelTime) -> Self {
         Self {
             program: Arc::new(Program::stub(task.map_or_else(FileId::default, |task| task.executable))),
-            standing: Arc::new(task.map_or_else(Standing::default, |task| Standing::of_task(task, None))),
+            standing: task.map_or_else(Arc::default, |task| Standing::of_task(task, None)),
+            comm: task.map_or_else(Comm::default, |task| task.comm),
             since,
             origin: Origin::Stub,
         }
     }
 
+    pub(super) fn of_exec(exec: &Exec, before: Option<&Self>) -> Self {
+        Self {
+            program: Arc::new(Program::of_exec(exec)),
+            standing: Standing::of_task(&exec.task, before.map(|before| &before.standing)),
+            comm: exec.task.comm,
+            since: exec.time,
+            origin: Origin::Observed,
+        }
+    }
+
+    /// Path of what it runs; empty if it never was known.
+    pub(super) fn path(&self) -> &Path {
+        self.program.texts.path()
+    }
+
     /// Not even the file is known.
     pub(super) fn is_blank(&self) -> bool {
-        self.program.executable.id.inode == 0
+        self.program.id.inode == 0
     }
 
     /// Is `id` the program it runs? A generation number of 0 and an inode of 0 mean not known.
     pub(super) fn runs(&self, id: FileId) -> bool {
-        let own = self.program.executable.id;
+        let own = self.program.id;
         let generation = own.generation == id.generation || own.generation == 0 || id.generation == 0;
         id.inode == 0 || (own.inode == id.inode && own.device == id.device && generation)
     }
@@ -184,20 +182,47 @@ impl Generation {
 /// One process. `generations` is never empty and sorted by `since`.
 #[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) id: Id,
     /// Its key with the kernel's exact start, once a record has told it.
     pub(super) key: ProcessKey,
     pub(super) parent: Option<ProcessKey>,
     /// The parent comes from a fork record, which alone knows who forked.
     pub(super) parent_is_certain: bool,
-    /// Under which id the parent counts this process as a child.
-    pub(super) counted: Option<Id>,
-    pub(super) generations: Vec<Generation>,
+    /// Forked before our eyes, and no program has been started since.
+    pub(super) fresh: bool,
+    /// It stands in the queue of live leaves, whatever it is now.
+    pub(super) queued: bool,
     /// Early generations were dropped.
     pub(super) forgotten: bool,
+    /// Under which id the parent counts this process as a child, and where it was then.
+    pub(super) counted: Option<(Id, Option<At>)>,
+    /// Children of it in the table.
+    pub(super) children: u32,
+    /// The process that had its tgid before.
+    pub(super) older: Option<At>,
+    /// Most processes are forked, start one program and end.
+    pub(super) generations: SmallVec<[Generation; 2]>,
     pub(super) exited: Option<KernelTime>,
 }
 
 impl Entry {
+    pub(super) fn new(key: ProcessKey, generation: Generation, exited: Option<KernelTime>) -> Self {
+        Self {
+            id: Id::of(key),
+            key,
+            parent: None,
+            parent_is_certain: false,
+            fresh: false,
+            queued: false,
+            forgotten: false,
+            counted: None,
+            children: 0,
+            older: None,
+            generations: SmallVec::from_iter([generation]),
+            exited,
+        }
+    }
+
     /// Index of the generation at `at`: the last one begun by then. Before the first, that is the first, unless an
     /// earlier one was dropped: a later program must not stand for one that is forgotten.
     fn index_at(&self, at: KernelTime) -> Option<usize> {
@@ -215,7 +240,7 @@ impl Entry {
     }
 
     /// The process as it was at `at`; a stub if that is forgotten.
-    pub(super) fn process(&self, at: KernelTime) -> Process {
+    pub(super) fn process(&self, at: KernelTime, rules: &InterpreterRules) -> Process {
         let forgotten;
         let generation = match self.at(at) {
             Some(generation) => generation,
@@ -224,17 +249,27 @@ impl Entry {
                 &forgotten
             }
         };
-        let Generation { program, standing, since, origin } = generation;
+        let Generation { program, standing, comm, since, origin } = generation;
+        let args: Vec<String> = program.texts.args().map(str::to_owned).collect();
+        let variables = program.texts.environment();
         Process {
             key: self.key,
             parent: self.parent,
-            executable: program.executable.clone(),
-            script: program.script.clone(),
-            args: program.args.unpack(),
+            executable: Executable {
+                path: program.texts.path().to_owned(),
+                path_truncated: program.path_truncated,
+                id: program.id,
+                uid: program.uid,
+                mode: program.mode,
+                links: program.links,
+                writable: program.writable,
+            },
+            script: program.script(rules, &args),
+            args,
             args_truncated: program.args_truncated,
-            cwd: program.cwd.clone(),
-            environment: program.environment.clone(),
-            comm: standing.comm.clone(),
+            cwd: program.cwd().map(Path::to_owned),
+            environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            comm: comm.text().into_owned(),
             uid: standing.uid,
             euid: standing.euid,
             gid: standing.gid,
@@ -245,7 +280,8 @@ impl Entry {
             mount_namespace: standing.mount_namespace,
             pid_namespace: standing.pid_namespace,
             cgroup: standing.cgroup,
-            container: standing.container.clone(),
+            container: standing.container.as_deref().cloned(),
+            unit: None,
             since: *since,
             exited: self.exited,
             origin: *origin,
@@ -255,17 +291,29 @@ impl Entry {
 
 /// Takes a process apart into what the table stores.
 pub(super) fn generation_of(process: Process) -> Generation {
+    let variables = process.environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str()));
+    let cwd = process.cwd.as_deref();
+    let texts = Texts::new(
+        &process.executable.path,
+        cwd.unwrap_or(Path::new("")),
+        None,
+        process.args.iter().map(String::as_str),
+        variables,
+    );
     Generation {
         program: Arc::new(Program {
-            executable: process.executable,
-            script: process.script,
-            args: Packed::new(&process.args),
+            id: process.executable.id,
+            uid: process.executable.uid,
+            mode: process.executable.mode,
+            links: process.executable.links,
+            writable: process.executable.writable,
+            path_truncated: process.executable.path_truncated,
             args_truncated: process.args_truncated,
-            cwd: process.cwd,
-            environment: process.environment,
+            cwd_known: cwd.is_some(),
+            texts,
+            script: Some(Box::new(process.script)),
         }),
         standing: Arc::new(Standing {
-            comm: process.comm,
             uid: process.uid,
             euid: process.euid,
             gid: process.gid,
@@ -276,8 +324,9 @@ pub(super) fn generation_of(process: Process) -> Generation {
             mount_namespace: process.mount_namespace,
             pid_namespace: process.pid_namespace,
             cgroup: process.cgroup,
-            container: process.container,
+            container: process.container.map(Box::new),
         }),
+        comm: Comm::new(process.comm.as_bytes()),
         since: process.since,
         origin: process.origin,
     }

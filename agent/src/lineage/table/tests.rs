@@ -7,7 +7,10 @@ use tokenhound_common::{
 
 use super::{Change, Limits, Table};
 use crate::{
-    ingest::observation::{Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task, Way},
+    ingest::{
+        observation::{Comm, Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task, Way},
+        texts::Texts,
+    },
     lineage::{
         identity::InterpreterRules,
         model::{Origin, Process, Script},
@@ -26,7 +29,7 @@ fn file(path: &str) -> FileId {
 }
 
 fn task(key: ProcessKey, parent: ProcessKey, path: &str) -> Task {
-    let comm = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let comm = Comm::new(path.rsplit('/').next().unwrap_or_default().as_bytes());
     Task { key, parent, tid: key.tgid, uid: 1000, cgroup: 5, executable: file(path), comm, ..Task::default() }
 }
 
@@ -39,12 +42,10 @@ fn exec(time: u64, key: ProcessKey, parent: ProcessKey, path: &str, args: &[&str
         time: KernelTime(time),
         task: task(key, parent, path),
         executable: FileFacts { id: file(path), mode: 0o100_755, links: 1, ..FileFacts::default() },
-        path: KernelPath { path: path.into(), truncated: false },
-        cwd: KernelPath { path: "/home/u".into(), truncated: false },
-        script: None,
-        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        texts: Texts::new(Path::new(path), Path::new("/home/u"), None, args.iter().copied(), []),
+        path_truncated: false,
+        cwd_truncated: false,
         args_truncated: false,
-        environment: Vec::new(),
         environment_truncated: false,
     }))
 }
@@ -292,6 +293,18 @@ fn the_bound_holds_and_a_flood_evicts_itself_first() {
 }
 
 #[test]
+fn who_had_children_once_is_an_old_leaf_again() {
+    let mut table = with_shell(Limits { processes: 4, ..Limits::default() });
+    table.observe(&fork(A.start_ns, SHELL, A));
+    table.observe(&fork(B.start_ns, INIT, B));
+    for (n, evicted) in [(1, A), (2, SHELL), (3, B)] {
+        table.observe(&fork(B.start_ns + n, INIT, key(B.start_ns + n, 500 + n as u32)));
+        assert!(table.get(evicted).is_none(), "{n}");
+        assert_eq!((table.len(), table.stats().evicted_alive), (4, n));
+    }
+}
+
+#[test]
 fn bytes_are_bounded_and_shared_programs_count_once() {
     let mut table = with_shell(Limits { bytes: 64 << 10, ..Limits::default() });
     let before = table.bytes();
@@ -391,10 +404,7 @@ fn whatever_comes_the_books_balance() {
             table.observe(&exit(1_000_000_000 * (1_000 + n), key(1, 9_999)));
         }
         // What descends from itself cannot expire, only be evicted; all else is gone.
-        let rest: Vec<_> = table.entries.keys().copied().collect();
-        for id in rest {
-            table.remove(id);
-        }
-        assert_eq!((table.len(), table.bytes(), table.order.is_empty()), (0, 0, true), "round {round}");
+        while table.evict(None) {}
+        assert_eq!((table.len(), table.bytes(), table.slots.is_clean()), (0, 0, true), "round {round}");
     }
 }

@@ -40,7 +40,7 @@ impl Core {
         }
         let chain = self.processes.chain(change.task.key, change.time, world);
         let actor = chain.as_ref().and_then(|chain| chain.processes.first());
-        let actor = actor.map_or_else(|| change.task.comm.clone(), |process| process.name().to_owned());
+        let actor = actor.map_or_else(|| change.task.comm.text().into_owned(), |process| process.name().to_owned());
         for store in stores {
             out(Output::Change(StoreChange {
                 store,

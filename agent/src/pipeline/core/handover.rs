@@ -4,9 +4,9 @@
 //! program (`cat < credentials`): then that program is the reader, and not the shell that it is still. So the open waits
 //! until the process starts a program, ends, or goes on as it is for [`WAIT_NS`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use tokenhound_common::{process::ProcessKey, watch::FileKey};
+use tokenhound_common::watch::FileKey;
 
 use crate::ingest::observation::{Dump, Exit, KernelTime, Object, Observation, Open, Way};
 
@@ -17,8 +17,7 @@ const WAIT_NS: u64 = 200_000_000;
 /// programs on the same event, but a virtual processor can be taken away from us in between.
 const EXEC_NS: u64 = 50_000_000;
 
-/// Most processes remembered that have not started a program yet, and most opens that wait. Beyond, the oldest goes: it
-/// is then judged by what it is.
+/// Most opens that wait. Beyond, the oldest is judged by what its process is.
 const LIMIT: usize = 8192;
 
 /// An open that waits.
@@ -28,26 +27,18 @@ struct Waiting {
     until: KernelTime,
 }
 
-/// Processes and opens.
+/// The opens that wait.
 #[derive(Debug, Default)]
 pub(super) struct Handover {
-    /// Forked and still running their parent's program, oldest first.
-    fresh: HashMap<ProcessKey, ()>,
-    order: VecDeque<ProcessKey>,
     waiting: VecDeque<Waiting>,
 }
 
 impl Handover {
-    /// Takes in an observation; `shell` says that its process runs a shell. Returns the accesses that are to be judged now,
-    /// in order.
-    pub(super) fn observe(&mut self, observation: &Observation, shell: bool) -> Vec<Open> {
+    /// Takes in an observation; `may_start` says that its process runs a shell, or no program of its own yet. Returns the
+    /// accesses that are to be judged now, in order.
+    pub(super) fn observe(&mut self, observation: &Observation, may_start: bool) -> Vec<Open> {
         match observation {
-            Observation::Fork(fork) => {
-                self.remember(fork.child);
-                Vec::new()
-            }
             Observation::Exec(exec) => {
-                self.fresh.remove(&exec.task.key);
                 let until = KernelTime(exec.time.0 + EXEC_NS);
                 for waiting in self.waiting.iter_mut().filter(|waiting| waiting.open.task.key == exec.task.key) {
                     waiting.until = waiting.until.min(until);
@@ -55,15 +46,14 @@ impl Handover {
                 Vec::new()
             }
             Observation::Exit(Exit { process, .. }) | Observation::Dump(Dump { process, .. }) => {
-                self.fresh.remove(process);
                 self.take(|waiting| waiting.open.task.key == *process)
             }
-            Observation::Open(open) => self.open(open, shell),
-            Observation::Change(_) => Vec::new(),
+            Observation::Open(open) => self.open(open, may_start),
+            Observation::Fork(_) | Observation::Change(_) => Vec::new(),
         }
     }
 
-    fn open(&mut self, open: &Open, shell: bool) -> Vec<Open> {
+    fn open(&mut self, open: &Open, may_start: bool) -> Vec<Open> {
         if open.way == Way::Exec {
             let key = open.task.key;
             let file = FileKey::of(open.file.id);
@@ -73,7 +63,7 @@ impl Handover {
             return vec![Open { path: path.unwrap_or_else(|| open.path.clone()), ..open.clone() }];
         }
         let waits = open.way == Way::Open && open.object == Object::File && open.mode.read;
-        if !waits || !(shell || self.fresh.contains_key(&open.task.key)) {
+        if !waits || !may_start {
             return vec![open.clone()];
         }
         self.waiting.push_back(Waiting { open: open.clone(), until: KernelTime(open.time.0 + WAIT_NS) });
@@ -107,32 +97,22 @@ impl Handover {
         self.waiting = kept;
         taken.into_iter().map(|waiting| waiting.open).collect()
     }
-
-    fn remember(&mut self, child: ProcessKey) {
-        if self.fresh.insert(child, ()).is_none() {
-            self.order.push_back(child);
-        }
-        while self.order.len() > LIMIT {
-            if let Some(oldest) = self.order.pop_front() {
-                self.fresh.remove(&oldest);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokenhound_common::record::{FileFacts, FileId};
+    use tokenhound_common::{
+        process::ProcessKey,
+        record::{FileFacts, FileId},
+    };
 
     use super::*;
-    use crate::ingest::observation::{Exec, Fork, KernelPath, OpenMode, Task};
+    use crate::ingest::{
+        observation::{Exec, KernelPath, OpenMode, Task},
+        texts::Texts,
+    };
 
-    const SHELL: ProcessKey = ProcessKey::new(1, 10);
     const CHILD: ProcessKey = ProcessKey::new(2, 11);
-
-    fn fork() -> Observation {
-        Observation::Fork(Fork { time: KernelTime(2), parent: SHELL, child: CHILD })
-    }
 
     fn opened(key: ProcessKey, time: u64, way: Way) -> Open {
         Open {
@@ -161,12 +141,10 @@ mod tests {
             time: KernelTime(time),
             task: Task { key: CHILD, ..Task::default() },
             executable: FileFacts::default(),
-            path: KernelPath::default(),
-            cwd: KernelPath::default(),
-            script: None,
-            args: Vec::new(),
+            texts: Texts::default(),
+            path_truncated: false,
+            cwd_truncated: false,
             args_truncated: false,
-            environment: Vec::new(),
             environment_truncated: false,
         }))
     }
@@ -174,8 +152,8 @@ mod tests {
     #[test]
     fn the_program_that_is_started_with_it_is_the_reader() {
         let mut handover = Handover::default();
-        for observation in [fork(), open(CHILD, 10, Way::Open), exec(20)] {
-            assert!(handover.observe(&observation, false).is_empty());
+        for observation in [open(CHILD, 10, Way::Open), exec(20)] {
+            assert!(handover.observe(&observation, true).is_empty());
         }
         let read = handover.observe(&open(CHILD, 21, Way::Exec), false);
         assert_eq!(read.len(), 1);
@@ -186,8 +164,8 @@ mod tests {
     #[test]
     fn a_program_that_was_started_without_it_leaves_it_to_the_one_before() {
         let mut handover = Handover::default();
-        for observation in [fork(), open(CHILD, 10, Way::Open), exec(20)] {
-            handover.observe(&observation, false);
+        for observation in [open(CHILD, 10, Way::Open), exec(20)] {
+            handover.observe(&observation, true);
         }
         assert!(!handover.is_due(KernelTime(20)));
         assert_eq!(handover.due(KernelTime(20 + EXEC_NS)), [opened(CHILD, 10, Way::Open)]);
@@ -196,32 +174,27 @@ mod tests {
     #[test]
     fn one_that_starts_none_is_the_reader_itself() {
         let mut handover = Handover::default();
-        handover.observe(&fork(), false);
-        handover.observe(&open(CHILD, 10, Way::Open), false);
+        handover.observe(&open(CHILD, 10, Way::Open), true);
         let exit = Observation::Exit(Exit { time: KernelTime(30), process: CHILD });
-        assert_eq!(handover.observe(&exit, false), [opened(CHILD, 10, Way::Open)]);
+        assert_eq!(handover.observe(&exit, true), [opened(CHILD, 10, Way::Open)]);
 
-        handover.observe(&open(CHILD, 40, Way::Open), false);
-        handover.observe(&fork(), false);
-        handover.observe(&open(CHILD, 50, Way::Open), false);
+        handover.observe(&open(CHILD, 50, Way::Open), true);
         assert_eq!(handover.due(KernelTime(50 + WAIT_NS)).len(), 1);
-    }
-
-    #[test]
-    fn a_shell_may_become_the_program() {
-        let mut handover = Handover::default();
-        assert!(handover.observe(&open(CHILD, 10, Way::Open), true).is_empty());
-        handover.observe(&exec(20), true);
-        assert_eq!(handover.observe(&open(CHILD, 21, Way::Exec), false).len(), 1);
-        assert!(!handover.is_waiting());
     }
 
     #[test]
     fn a_program_of_its_own_is_judged_at_once() {
         let mut handover = Handover::default();
-        handover.observe(&fork(), false);
-        handover.observe(&exec(5), false);
         assert_eq!(handover.observe(&open(CHILD, 10, Way::Open), false).len(), 1);
-        assert_eq!(handover.observe(&open(SHELL, 10, Way::Open), false).len(), 1);
+        assert!(!handover.is_waiting());
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_goes_on() {
+        let mut handover = Handover::default();
+        for time in 0..LIMIT as u64 {
+            assert!(handover.observe(&open(CHILD, time, Way::Open), true).is_empty());
+        }
+        assert_eq!(handover.observe(&open(CHILD, 10_000, Way::Open), true), [opened(CHILD, 0, Way::Open)]);
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
+        actor::Class,
         container::Membership,
         model::{Chain, Process},
     },
@@ -160,6 +161,8 @@ pub enum Output {
         store: String,
         /// What is thought of it.
         verdict: Verdict,
+        /// What acts.
+        actor: Class,
         /// The reader's name, for display.
         reader: String,
     },

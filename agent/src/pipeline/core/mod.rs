@@ -39,6 +39,7 @@ use crate::{
         reorder::Reorder,
         sequence::Sequences,
     },
+    lineage::actor::classify,
     policy::Policy,
 };
 
@@ -143,7 +144,8 @@ impl Core {
     #[must_use]
     pub fn variables(catalogue: &Catalogue) -> Vec<String> {
         let personality = process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned());
-        catalogue.environment_variables().into_iter().chain(personality).collect()
+        let actors = catalogue.actors().variables();
+        catalogue.environment_variables().into_iter().chain(actors).chain(personality).collect()
     }
 
     /// Works on one input.
@@ -232,8 +234,8 @@ impl Core {
         }
         let Self { dumps, catalogue, names, processes, .. } = self;
         dumps.observe(observation, |open| dumps::of_store(catalogue, names, processes, open));
-        let shell = matches!(observation, Observation::Open(open) if self.processes.runs_shell(open.task.key));
-        for open in self.handover.observe(observation, shell) {
+        let may_start = matches!(observation, Observation::Open(open) if self.processes.may_start(open.task.key));
+        for open in self.handover.observe(observation, may_start) {
             if !open.canary {
                 self.opened(&open, world, out);
             }
@@ -294,7 +296,10 @@ impl Core {
             }
             Target::Process(..) => Vec::new(),
         };
+        let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
+        let class = actor.class();
         let access = Access {
+            actor,
             time: open.time,
             wall: self.clock.wall(open.time),
             user_name: user.map(|user| user.name),
@@ -306,7 +311,7 @@ impl Core {
         let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            out(Output::Read { store: store.clone(), verdict: *verdict, reader: name.clone() });
+            out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
         }
         deliver(outcome, world, out);
     }

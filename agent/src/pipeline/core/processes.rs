@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,10 @@ use tokenhound_common::process::ProcessKey;
 use super::input::{Output, User, World};
 use crate::{
     catalogue::homes::{EnvOverrides, Homes},
-    ingest::observation::{Exec, KernelTime, Observation},
+    ingest::{
+        observation::{Exec, KernelTime, Observation},
+        texts::Texts,
+    },
     lineage::{
         container::Containers,
         identity::InterpreterRules,
@@ -32,6 +36,8 @@ pub struct Processes {
     overrides: EnvOverrides,
     /// Variables that move stores.
     moving: HashSet<String>,
+    /// Of the last program whose variables were looked at: most are started in the environment of the one before.
+    taught: Texts,
     own_tgid: u32,
     own: Option<ProcessKey>,
 }
@@ -47,14 +53,11 @@ impl Processes {
         (own.pid_namespace == namespace).then(|| self.table.by_pid(pid, at)).flatten()
     }
 
-    /// Whether the process runs a shell.
+    /// Whether a program may be about to start in the process: it runs a shell, or none of its own yet.
     #[must_use]
-    pub fn runs_shell(&self, key: ProcessKey) -> bool {
-        let name = |process: Process| {
-            let name = process.executable.path.file_name()?.to_str()?.to_owned();
-            Some(SHELLS.contains(&name.as_str()))
-        };
-        self.table.get(key).and_then(name).unwrap_or(false)
+    pub fn may_start(&self, key: ProcessKey) -> bool {
+        let name = || self.table.path(key)?.file_name()?.to_str();
+        self.table.is_fresh(key) || name().is_some_and(|name| SHELLS.contains(&name))
     }
 
     /// Those that count as living.
@@ -74,6 +77,7 @@ impl Processes {
             homes: Homes::new(homes),
             overrides: EnvOverrides::new(),
             moving,
+            taught: Texts::default(),
             own_tgid: own,
             own: None,
         }
@@ -81,7 +85,8 @@ impl Processes {
 
     /// Takes in a process that runs already.
     pub fn adopt(&mut self, process: Process, out: &mut dyn FnMut(Output)) {
-        self.learn(&process.environment, process.cwd.as_deref(), out);
+        let variables = process.environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str()));
+        self.learn(variables, process.cwd.as_deref(), out);
         if process.key.tgid == self.own_tgid {
             self.own = Some(process.key);
         }
@@ -110,19 +115,27 @@ impl Processes {
     fn started(&mut self, exec: &Exec, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
         // Asked while the process lives; by the time of a hit it may be gone.
         self.containers.note(exec.task.cgroup, || world.membership(exec.task.key));
-        let cwd = (!exec.cwd.truncated && !exec.cwd.path.as_os_str().is_empty()).then_some(exec.cwd.path.as_path());
-        self.learn(&exec.environment, cwd, out);
+        if self.taught.environment_bytes() == exec.texts.environment_bytes() && self.taught.cwd() == exec.texts.cwd() {
+            return;
+        }
+        self.taught = exec.texts.clone();
+        self.learn(exec.texts.environment(), exec.cwd(), out);
     }
 
-    fn learn(&mut self, environment: &[(String, std::ffi::OsString)], cwd: Option<&Path>, out: &mut dyn FnMut(Output)) {
-        if let Some(home) = home_variable(environment)
+    fn learn<'a>(
+        &mut self,
+        environment: impl Iterator<Item = (&'a str, &'a OsStr)> + Clone,
+        cwd: Option<&Path>,
+        out: &mut dyn FnMut(Output),
+    ) {
+        if let Some(home) = home_variable(environment.clone())
             && !NO_HOME.iter().any(|none| home == Path::new(none))
             && self.homes.insert(home)
         {
             out(Output::Home(home.to_owned()));
         }
         let mut moved = EnvOverrides::new();
-        for (name, value) in environment.iter().filter(|(name, _)| self.moving.contains(name)) {
+        for (name, value) in environment.filter(|(name, _)| self.moving.contains(*name)) {
             moved.learn(name, value, cwd);
         }
         if moved.without(&self.overrides) == EnvOverrides::new() {
@@ -149,7 +162,8 @@ impl Processes {
     pub fn chain(&mut self, key: ProcessKey, at: KernelTime, world: &mut dyn World) -> Option<Chain> {
         let mut chain = self.table.chain(key, at)?;
         for process in chain.processes.iter_mut().filter(|process| process.container.is_none()) {
-            process.container = self.containers.of(process.cgroup, || world.membership(process.key));
+            let membership = self.containers.of(process.cgroup, || world.membership(process.key));
+            (process.container, process.unit) = membership.map_or((None, None), |found| (found.container, found.unit));
         }
         world.fill_writable(&mut chain);
         Some(chain)
@@ -207,11 +221,12 @@ impl Processes {
 /// The home of a reader: what its environment says, otherwise what the user database says.
 #[must_use]
 pub fn home(reader: &Process, user: Option<&User>) -> Option<PathBuf> {
-    home_variable(&reader.environment).map(Path::to_owned).or_else(|| user.map(|user| user.home.clone()))
+    let variables = reader.environment.iter().map(|(name, value)| (name.as_str(), value.as_os_str()));
+    home_variable(variables).map(Path::to_owned).or_else(|| user.map(|user| user.home.clone()))
 }
 
-fn home_variable(environment: &[(String, std::ffi::OsString)]) -> Option<&Path> {
-    let (_, value) = environment.iter().find(|(name, _)| name == "HOME")?;
+fn home_variable<'a>(mut environment: impl Iterator<Item = (&'a str, &'a OsStr)>) -> Option<&'a Path> {
+    let (_, value) = environment.find(|(name, _)| *name == "HOME")?;
     let home = Path::new(value);
     (home.is_absolute() && home.parent().is_some()).then_some(home)
 }
