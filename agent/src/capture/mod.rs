@@ -17,6 +17,7 @@
 
 pub mod entry;
 pub mod header;
+mod place;
 mod process;
 pub mod reader;
 pub mod record;

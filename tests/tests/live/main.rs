@@ -4,6 +4,7 @@
 mod agent;
 mod bad_input;
 mod demo;
+mod injected;
 mod innocents;
 mod inspection;
 mod lives;

@@ -37,12 +37,17 @@ pub fn judge(
         .collect()
 }
 
-/// Replaces what is unexpected by `tolerated` where an exception of the policy covers the access. `None` where an
-/// exception covers a look into another process, of which nothing more is to be said.
+/// Replaces what is unexpected, or expected but `injected`, by `tolerated` where an exception of the policy covers the
+/// access. `None` where an exception covers a look into another process, of which nothing more is to be said.
 #[must_use]
-pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Option<Vec<Judgement>> {
+pub fn tolerate(
+    policy: &Policy,
+    access: &Access,
+    judgements: Vec<Judgement>,
+    injected: bool,
+) -> Option<Vec<Judgement>> {
     let expected = |judgement: &Judgement| !matches!(judgement.expectation, Expectation::Unexpected { .. });
-    if !judgements.is_empty() && judgements.iter().any(expected) {
+    if !injected && judgements.iter().any(expected) {
         return Some(judgements);
     }
     let Some(exception) = policy.tolerates(access) else { return Some(judgements) };
@@ -52,11 +57,11 @@ pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) ->
     let tolerated = judgements
         .into_iter()
         .map(|judgement| match judgement.expectation {
-            Expectation::Unexpected { .. } => Judgement {
+            Expectation::Unexpected { .. } | Expectation::Expected { .. } => Judgement {
                 expectation: Expectation::Tolerated { rule: exception.label(), reason: exception.reason.clone() },
                 ..judgement
             },
-            _ => judgement,
+            Expectation::Tolerated { .. } => judgement,
         })
         .collect();
     Some(tolerated)
