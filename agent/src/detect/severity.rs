@@ -81,7 +81,8 @@ fn views(actor: &Actor, way: Way, stores: &[&StoreFacts]) -> bool {
     match &actor.viewer {
         // The shell opens, the viewer reads: `less < file`.
         Some(Viewer::Any) => matches!(way, Way::Open | Way::Exec),
-        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().all(|store| only.contains(&store.id)),
+        // One of the stores that share the file is enough: it is the file that is looked at.
+        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().any(|store| only.contains(&store.id)),
         None => false,
     }
 }
