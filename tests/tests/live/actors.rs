@@ -91,13 +91,13 @@ fn a_person_who_looks_at_their_own_token() {
         // What a script does is not what a person sees.
         (script, "/cat", "High"),
         (nested, "/cat", "High"),
-        (upload, "/curl", "Medium"),
-        (copy, "/cp", "High"),
+        // Installed programs, typed, at stores that many programs read: one level less.
+        (upload, "/curl", "Low"),
+        (copy, "/cp", "Medium"),
     ] {
         let finding = one(&watched, home, reader);
         assert_eq!(finding.actor(), "interactive", "{}", finding.brief());
-        let lowered = if reader == "/curl" && severity == "Medium" { "Low" } else { severity };
-        assert!([severity, lowered].contains(&finding.severity()), "{severity}: {}", finding.0);
+        assert_eq!(finding.severity(), severity, "{}", finding.0);
     }
 }
 
