@@ -91,8 +91,8 @@ fn a_person_who_looks_at_their_own_token() {
         // What a script does is not what a person sees.
         (script, "/cat", "High"),
         (nested, "/cat", "High"),
-        // Installed programs, typed, at stores that many programs read: one level less.
-        (upload, "/curl", "Low"),
+        (upload, "/curl", "Medium"),
+        // An installed program, typed, at a tier 1 store that many programs read: one level less.
         (copy, "/cp", "Medium"),
     ] {
         let finding = one(&watched, home, reader);
