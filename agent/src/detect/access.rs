@@ -32,8 +32,8 @@ pub enum Target {
         /// The path as the reader sees it, where it has another root.
         path_in_root: Option<PathBuf>,
     },
-    /// Another process; `None` where it could not be resolved.
-    Process(Inspection, Option<Box<Process>>),
+    /// Another process; `None` where it could not be resolved. For a core dump also the file, by the name it was opened by.
+    Process(Inspection, Option<Box<Process>>, Option<PathBuf>),
 }
 
 /// One access.

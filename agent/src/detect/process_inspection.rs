@@ -20,6 +20,7 @@ use crate::{
         detector::DetectorId,
         model::{self, Evidence, Finding, Remediation, Salt},
         severity::Severity,
+        visible,
     },
     ingest::observation::{Inspection, KernelTime},
     lineage::model::Process,
@@ -143,7 +144,7 @@ impl Default for ProcessInspection {
 impl ProcessInspection {
     /// The finding for an open of another process's `environ` or `mem`, unless it is tolerated or counted.
     pub(crate) fn access(&mut self, salt: &Salt, access: &Access) -> Option<Finding> {
-        let Target::Process(how, target) = &access.target else { return None };
+        let Target::Process(how, target, _) = &access.target else { return None };
         let (how, target) = (*how, target.as_deref());
         let reader = access.chain.processes.first()?;
         if target.is_some_and(|target| target.key == reader.key) || tolerated(reader, how, target) {
@@ -256,6 +257,9 @@ fn finding(
             |target| format!("{}, pid {}, uid {}", words::reader(target), target.key.tgid, target.uid),
         ),
     )];
+    if let Target::Process(_, _, Some(core)) = &access.target {
+        evidence.push(Evidence::new("target.core", format!("its core is {}", visible::path(core))));
+    }
     if before.more > 0 {
         let named = before.named.join(", ");
         evidence.push(Evidence::new(

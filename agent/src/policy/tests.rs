@@ -107,7 +107,7 @@ fn a_script_counts_with_its_interpreter() {
 #[test]
 fn other_processes_must_be_named_to_be_covered() {
     let mut inspection = access(&[], vec![program("/usr/bin/py-spy", Writable::No)]);
-    inspection.target = Target::Process(Inspection::Mem, None);
+    inspection.target = Target::Process(Inspection::Mem, None, None);
     assert!(!tolerated("reader: /usr/bin/py-spy", &inspection));
     assert!(tolerated("reader: /usr/bin/py-spy, store: proc-mem", &inspection));
     assert!(!tolerated("reader: /usr/bin/py-spy, store: proc-environ", &inspection));
