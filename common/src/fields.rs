@@ -135,6 +135,7 @@ fields! {
     signal_tty: "signal_struct", ["tty"], 8, Required;
     signal_pids: "signal_struct", ["pids"], 0, Required;
     signal_live: "signal_struct", ["live.counter"], 4, Required;
+    signal_exit_code: "signal_struct", ["group_exit_code"], 4, Required;
     tty_driver: "tty_struct", ["driver"], 8, Required;
     tty_index: "tty_struct", ["index"], 4, Required;
     tty_driver_major: "tty_driver", ["major"], 4, Required;

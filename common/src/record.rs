@@ -21,6 +21,8 @@ impl Kind {
     pub const ACCESS: Self = Self(4);
     /// A watched file got another name, lost one, or was changed otherwise than through a descriptor ([`Change`]).
     pub const CHANGE: Self = Self(5);
+    /// The kernel has written the memory of a process to a file ([`Dump`]).
+    pub const DUMP: Self = Self(6);
 }
 
 /// First in every record.
@@ -199,6 +201,30 @@ pub struct Exit {
     pub header: Header,
     /// The process that ended.
     pub process: ProcessKey,
+}
+
+/// Body of [`Kind::DUMP`], followed by the path of the working directory, from which relative names of cores count. It comes
+/// right before the [`Exit`] of the process.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Dump {
+    /// Common head; flags are `Dump::*`.
+    pub header: Header,
+    /// The process that crashed.
+    pub process: ProcessKey,
+    /// Bytes of the working directory's path (see [`crate::limits::PATH_BYTES`]).
+    pub cwd_len: u16,
+    /// Always zero.
+    pub reserved: [u16; 3],
+}
+
+impl Dump {
+    /// The working directory is cut at its root end.
+    pub const CWD_TRUNCATED: u16 = 1 << 0;
 }
 
 /// What was accessed.

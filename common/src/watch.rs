@@ -277,6 +277,8 @@ impl FileWatch {
     pub const ENTRIES: u32 = 1 << 1;
     /// It is the agent's canary: report it even when the agent itself opens it.
     pub const CANARY: u32 = 1 << 2;
+    /// The core of a process: whoever reads it looks into that process.
+    pub const CORE: u32 = 1 << 3;
 }
 
 #[cfg(test)]

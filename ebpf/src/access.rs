@@ -18,7 +18,7 @@ use crate::{
     holders,
     kernel::{Copied, Direct, Load, Pointer, file_slot_id, offset},
     path,
-    scratch::{self, Taken},
+    scratch::{self, HIT_BYTES, Taken},
     seen, task,
 };
 
@@ -213,7 +213,7 @@ struct Found {
 
 #[inline(never)]
 fn write(file: Pointer, task: Pointer, found: &Found, way: Way) -> u32 {
-    let Some(mut buffer) = scratch::take() else {
+    let Some(mut buffer) = scratch::hit() else {
         lost(Reason::SCRATCH);
         return 0;
     };
@@ -262,8 +262,8 @@ fn paths(record: &mut Access, cell: *mut u64, file: Pointer, task: Pointer) -> u
 
 /// An access in `buffer` that says who, and nothing else yet.
 #[inline(always)]
-fn begin(buffer: &mut Taken, task: Pointer) -> &'static mut Access {
-    let header = emit::hit_header(buffer, Kind::ACCESS);
+fn begin(buffer: &mut Taken<HIT_BYTES>, task: Pointer) -> &'static mut Access {
+    let header = emit::header(buffer, Kind::ACCESS);
     // SAFETY: larger than the head of the record, aligned for it, any bytes are valid, and ours until `buffer` is
     // dropped, which is after the last use.
     let record = unsafe { &mut *buffer.bytes.as_mut_ptr().cast::<Access>() };
@@ -289,7 +289,7 @@ pub fn inspected(object: Object, target: &ProcessKey, flags: u16) -> u32 {
         repeated();
         return 0;
     }
-    let Some(mut buffer) = scratch::take() else {
+    let Some(mut buffer) = scratch::hit() else {
         lost(Reason::SCRATCH);
         return 0;
     };

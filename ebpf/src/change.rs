@@ -157,7 +157,7 @@ fn stands_in_a_key(place: Place) -> bool {
 /// Is the last component of `text` a name from a key? The agent decides on all of it.
 #[inline(never)]
 fn names_a_store(text: Pointer) -> bool {
-    let Some(mut buffer) = scratch::take() else { return false };
+    let Some(mut buffer) = scratch::hit() else { return false };
     let bytes = buffer.bytes.as_mut_ptr();
     // SAFETY: the buffer has more than TEXT_BYTES.
     let written =
@@ -188,11 +188,11 @@ fn record(what: What, detail: u64, spot: Spot, other: Other) -> u32 {
     if matched == 0 && what != What::SYMLINK && what != What::MOUNT {
         return 0;
     }
-    let Some(mut buffer) = scratch::take() else {
+    let Some(mut buffer) = scratch::hit() else {
         lost(Reason::SCRATCH);
         return 0;
     };
-    let header = emit::hit_header(&mut buffer, Kind::CHANGE);
+    let header = emit::header(&mut buffer, Kind::CHANGE);
     let bytes = buffer.bytes.as_mut_ptr();
     // SAFETY: larger than the head of the record, aligned for it, and ours until `buffer` is dropped.
     let change = unsafe { &mut *bytes.cast::<Change>() };

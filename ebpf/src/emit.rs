@@ -1,10 +1,6 @@
 //! The rings, the sequence numbers and the counters of what was lost.
 
-use core::{
-    arch::asm,
-    ffi::c_void,
-    ptr::{read_volatile, write_volatile},
-};
+use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::{
     helpers::{
@@ -29,10 +25,6 @@ pub static HITS: RingBuf = RingBuf::with_byte_size(HITS_RING_BYTES, 0);
 /// Forks, execs, exits.
 #[map]
 pub static LIFE: RingBuf = RingBuf::with_byte_size(LIFE_RING_BYTES, 0);
-
-/// Number of the last record of process life on this CPU.
-#[map]
-static LIFE_SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Accesses on this CPU that were not told because the same was told a moment before.
 #[map]
@@ -72,36 +64,17 @@ fn count(counter: *mut u64) {
     unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1u64) }
 }
 
-/// Head of the next record of process life. The number is used up even when the record then finds no room: the gap
-/// shows.
+/// Head of the next record that is put together in `buffer`. The number is used up even when the record then finds no room:
+/// the gap shows.
 #[inline(always)]
-pub fn life_header(kind: Kind) -> Header {
-    let mut sequence = 0;
-    if let Some(counter) = LIFE_SEQUENCE.get_ptr_mut(0) {
-        // SAFETY: a slot of this CPU's array; scheduler tracepoints run with preemption off.
-        unsafe {
-            sequence = read_volatile(counter).wrapping_add(1);
-            write_volatile(counter, sequence);
-        }
-    }
-    header(kind, sequence, 0)
-}
-
-/// Head of the next record that is put together in `buffer`.
-#[inline(always)]
-pub fn hit_header(buffer: &mut Taken, kind: Kind) -> Header {
+pub fn header<const BYTES: usize>(buffer: &mut Taken<BYTES>, kind: Kind) -> Header {
     buffer.sequence = buffer.sequence.wrapping_add(1);
-    header(kind, buffer.sequence, buffer.slot)
-}
-
-#[inline(always)]
-fn header(kind: Kind, sequence: u64, slot: u32) -> Header {
     Header {
         kind: kind.0,
         flags: 0,
         // SAFETY: helper without arguments.
-        lane: unsafe { bpf_get_smp_processor_id() } << LANE_SHIFT | slot,
-        sequence,
+        lane: unsafe { bpf_get_smp_processor_id() } << LANE_SHIFT | buffer.slot,
+        sequence: buffer.sequence,
         // SAFETY: as above.
         time_ns: unsafe { bpf_ktime_get_boot_ns() },
     }

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_probe_read_ker
 use tokenhound_common::{
     limits::{ARGS_BYTES, ENV_BYTES, SCRIPT_BYTES},
     loss::Reason,
-    record::{Exec, Exit, Fork, Kind},
+    record::{Dump, Exec, Exit, Fork, Kind},
 };
 
 use crate::{
@@ -23,12 +23,20 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
-    let record = Fork { header: emit::life_header(Kind::FORK), parent: task::key(parent), child: task::key(child) };
-    // SAFETY: a local without padding.
-    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
-    holders::fork(record.parent, record.child);
+    let (parent, child) = (task::key(parent), task::key(child));
+    if let Some(mut buffer) = scratch::life() {
+        let record = Fork { header: emit::header(&mut buffer, Kind::FORK), parent, child };
+        // SAFETY: a local without padding.
+        unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Fork>()) };
+    } else {
+        emit::lost(Reason::SCRATCH);
+    }
+    holders::fork(parent, child);
     0
 }
+
+/// A core was written (`coredump_finish`, fs/coredump.c; wait(2) tells it as `WCOREDUMP`).
+const CORE_DUMPED: u32 = 0x80;
 
 /// The last thread of a process is on its way out.
 #[inline(always)]
@@ -37,18 +45,47 @@ pub fn exit(task: Pointer) -> i32 {
     if Copied::load::<u32, _>(signal, offset!(signal_live)) != 0 {
         return 0;
     }
-    let record = Exit { header: emit::life_header(Kind::EXIT), process: task::key(task) };
-    // SAFETY: a local without padding.
-    unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
-    holders::exit(record.process.tgid);
+    if Copied::load::<u32, _>(signal, offset!(signal_exit_code)) & CORE_DUMPED != 0 && dump(task).is_none() {
+        emit::lost(Reason::SCRATCH);
+    }
+    let process = task::key(task);
+    if let Some(mut buffer) = scratch::life() {
+        let record = Exit { header: emit::header(&mut buffer, Kind::EXIT), process };
+        // SAFETY: a local without padding.
+        unsafe { emit::output(Ring::Life, (&raw const record).cast::<u8>(), size_of::<Exit>()) };
+    } else {
+        emit::lost(Reason::SCRATCH);
+    }
+    holders::exit(process.tgid);
     0
+}
+
+#[inline(always)]
+fn dump(task: Pointer) -> Option<()> {
+    let mut buffer = scratch::life()?;
+    let header = emit::header(&mut buffer, Kind::DUMP);
+    let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
+    // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
+    let dump = unsafe { &mut *record.cast::<Dump>() };
+    dump.header = header;
+    dump.process = task::key(task);
+    dump.reserved = [0; 3];
+    // SAFETY: the slot has room for the head and a path.
+    let walk = unsafe { directory(record.add(size_of::<Dump>()), cell, task) };
+    dump.cwd_len = walk.len() as u16;
+    if walk.truncated() {
+        dump.header.flags |= Dump::CWD_TRUNCATED;
+    }
+    // SAFETY: head and path, as written above.
+    unsafe { emit::output(Ring::Life, record, size_of::<Dump>() + walk.len()) };
+    Some(())
 }
 
 /// A process replaced its program.
 #[inline(always)]
 pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
-    let header = emit::life_header(Kind::EXEC);
-    let buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let mut buffer = scratch::life().ok_or(Reason::SCRATCH)?;
+    let header = emit::header(&mut buffer, Kind::EXEC);
     let (record, cell) = (buffer.bytes.as_mut_ptr(), &raw mut buffer.cell);
     // SAFETY: this CPU's slot, which is larger than the head of the record and aligned for it.
     let exec = unsafe { &mut *record.cast::<Exec>() };
@@ -74,6 +111,15 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     Ok(())
 }
 
+/// Writes the path of the working directory.
+#[inline(always)]
+unsafe fn directory(at: *mut u8, cell: *mut u64, task: Pointer) -> path::Walk {
+    let fs = Copied::pointer(task, offset!(task_fs));
+    let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
+    // SAFETY: the caller's.
+    unsafe { path::write(at, cell, dentry, mount) }
+}
+
 #[inline(always)]
 unsafe fn executable_path(exec: &mut Exec, at: *mut u8, cell: *mut u64, file: Pointer) -> usize {
     let (dentry, mount) = (Copied::pointer(file, offset!(file_dentry)), Copied::pointer(file, offset!(file_mount)));
@@ -88,10 +134,8 @@ unsafe fn executable_path(exec: &mut Exec, at: *mut u8, cell: *mut u64, file: Po
 
 #[inline(always)]
 unsafe fn working_directory(exec: &mut Exec, at: *mut u8, cell: *mut u64, task: Pointer) -> usize {
-    let fs = Copied::pointer(task, offset!(task_fs));
-    let (dentry, mount) = (Copied::pointer(fs, offset!(fs_cwd_dentry)), Copied::pointer(fs, offset!(fs_cwd_mount)));
     // SAFETY: see `exec`.
-    let walk = unsafe { path::write(at, cell, dentry, mount) };
+    let walk = unsafe { directory(at, cell, task) };
     exec.cwd_len = walk.len() as u16;
     if walk.truncated() {
         exec.header.flags |= Exec::CWD_TRUNCATED;

@@ -113,6 +113,12 @@ fn ptrace_peek(ctx: FEntryContext) -> i32 {
     inspect::peeked(ctx.arg(0), ctx.arg(4))
 }
 
+/// `generic_ptrace_peekdata(child, address, data)`, where the compiler has put the former into it (Debian's 7.2).
+#[fentry(function = "generic_ptrace_peekdata")]
+fn ptrace_word(ctx: FEntryContext) -> i32 {
+    inspect::peeked(ctx.arg(0), 0)
+}
+
 /// Tier `tracepoint`: the exits of all system calls that return a new descriptor for a name or a handle. The file is
 /// taken from the descriptor table, never from the caller's string.
 #[tracepoint]

@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use crate::{
+    inspection::core_of,
     place::{Place, START, open, open_with, read},
     stop::{At, Outcome, fail},
     sys::partner,
@@ -60,6 +61,10 @@ pub(crate) const TABLE: &[Technique] = &[
     }),
     Technique::innocent("own-mem", "reads its own memory through /proc/self/mem", own_memory),
     Technique::innocent("own-vm-readv", "reads its own memory with process_vm_readv", own_vm_readv),
+    Technique::innocent("core-of-another", "reads the core dump of a process that had read no store", |place| {
+        let (core, _) = core_of(place, |_| Ok(()))?;
+        fs::read(core).at("read the core").map(drop)
+    }),
     Technique::innocent("child-environ", "reads the environment that it gave to its child", child_environment),
 ];
 

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     ptr,
 };
 
@@ -14,11 +14,13 @@ use rustix::{
     process::{Pid, Resource, Rlimit, Signal, WaitOptions, kill_process, setrlimit, waitpid},
 };
 
+use tokenhound_tests::evasion::Start;
+
 use crate::{
     place::{Place, START, check, open, open_with, read},
     stop::{At, Outcome, absent, fail},
-    sys::{child, fork, own_mounts},
-    technique::{Technique, Unseen},
+    sys::{child, fork, hold_for, own_mounts},
+    technique::Technique,
     tell,
     victim::{Victim, got_environment, got_memory},
 };
@@ -46,7 +48,7 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::inspects("ptrace-peek", "ptrace-peek", "PTRACE_PEEKDATA after an attach", attach).with_victim(),
     Technique::inspects("ptrace-traceme", "ptrace-peek", "PTRACE_PEEKDATA of a child that asked for it", traceme),
     Technique::inspects("core-dump", "core-dump", "the core dump of a process that had read the store", core_dump)
-        .unseen(&[Unseen(&[], &[], "core files are not followed yet")]),
+        .started(Start::Held),
 ];
 
 fn path(place: &Place, pattern: &str) -> Outcome<String> {
@@ -170,28 +172,41 @@ fn traced(place: &Place, room: &mut [u8; 64]) -> Outcome {
 }
 
 /// A process reads the store and crashes; another one takes the content out of its core.
-fn core_dump(place: &Place) -> Outcome {
+/// The core of a process that has done `first`, and the process. A core is found by the agent when its process has ended:
+/// a few milliseconds later.
+pub(crate) fn core_of(place: &Place, first: fn(&Place) -> Outcome) -> Outcome<(PathBuf, u32)> {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").at("ask where cores go")?;
     if pattern.starts_with(['|', '/', '@']) {
         return absent(format!("cores go to {}", pattern.trim()));
     }
     let here = place.directory("crash")?;
     let crashed = fork(|| {
-        tell::helper();
         std::env::set_current_dir(&here).at("chdir")?;
         setrlimit(Resource::Core, Rlimit { current: None, maximum: None }).at("allow a core")?;
-        let content = read(open(&place.store)?)?;
-        check(std::hint::black_box(&content))?;
+        first(place)?;
         std::process::abort()
     })?;
     let pid = crashed.pid();
     if crashed.code()?.is_some() {
         return fail("it did not crash");
     }
-    let core = fs::read_dir(&here).at("look for the core")?.flatten().next();
-    let Some(core) = core else { return absent("no core was written") };
-    let file = OpenOptions::new().read(true).open(core.path()).at("open the core")?;
-    let core = read(file.into())?;
+    match fs::read_dir(&here).at("look for the core")?.flatten().next() {
+        Some(core) => Ok((core.path(), pid)),
+        None => absent("no core was written"),
+    }
+}
+
+fn core_dump(place: &Place) -> Outcome {
+    let (core, pid) = core_of(place, |place| {
+        tell::helper();
+        let content = read(open(&place.store)?)?;
+        check(&content)?;
+        // It must still be there when the memory is written.
+        std::mem::forget(std::hint::black_box(content));
+        Ok(())
+    })?;
+    hold_for(pid);
+    let core = read(OpenOptions::new().read(true).open(core).at("open the core")?.into())?;
     let Some(at) = core.windows(START.len()).position(|part| part == START) else {
         return fail("the content is not in the core");
     };

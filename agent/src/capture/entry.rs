@@ -53,6 +53,8 @@ pub enum InputEntry {
         /// Keys not taken.
         unwatched: u64,
     },
+    /// See [`Input::Core`]: when, whose, which file.
+    Core(u64, Key, Id),
 }
 
 impl InputEntry {
@@ -66,6 +68,7 @@ impl InputEntry {
             Input::Time(time) => Self::Time(time.0),
             Input::Written { file, by } => Self::Written(id(*file), key(*by)),
             Input::Holds(Holder { time, process, file }) => Self::Holds(time.0, key(*process), id(*file)),
+            Input::Core { time, process, file } => Self::Core(time.0, key(*process), id(*file)),
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
             Input::Names { all, names } => return Self::names(*all, names),
@@ -102,6 +105,9 @@ impl From<InputEntry> for Input {
             InputEntry::Holds(time, process, file) => {
                 let (process, file) = (process_key(process), file_id(file));
                 Self::Holds(Holder { time: KernelTime(time), process, file })
+            }
+            InputEntry::Core(time, process, file) => {
+                Self::Core { time: KernelTime(time), process: process_key(process), file: file_id(file) }
             }
             InputEntry::Drain => Self::Drain,
             InputEntry::Clock(offset, error) => Self::Clock(Clock::new(offset, error)),
@@ -145,6 +151,7 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MembershipEntry {
     container: Option<ContainerEntry>,
+    unit: Option<String>,
     telling: bool,
 }
 
@@ -195,8 +202,9 @@ impl Answer {
     }
 
     pub(super) fn membership(asked: ProcessKey, answer: Option<&Membership>) -> Self {
-        let entry = |Membership { container, telling }: &Membership| MembershipEntry {
+        let entry = |Membership { container, unit, telling }: &Membership| MembershipEntry {
             container: container.clone().map(Into::into),
+            unit: unit.clone(),
             telling: *telling,
         };
         Self::Membership(key(asked), answer.map(entry))
@@ -237,8 +245,11 @@ impl Answer {
 
     pub(super) fn to_membership(&self, asked: ProcessKey) -> Option<Option<Membership>> {
         let Self::Membership(of, answer) = self else { return None };
-        let membership =
-            |MembershipEntry { container, telling }| Membership { container: container.map(Into::into), telling };
+        let membership = |MembershipEntry { container, unit, telling }| Membership {
+            container: container.map(Into::into),
+            unit,
+            telling,
+        };
         (*of == key(asked)).then(|| answer.clone().map(membership))
     }
 

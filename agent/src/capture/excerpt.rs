@@ -101,7 +101,7 @@ impl Kept {
                 self.cgroups.insert(exec.task.key, exec.task.cgroup);
             }
             Observation::Open(_) | Observation::Change(_) => later.push(observation),
-            Observation::Fork(_) | Observation::Exit(_) => {}
+            Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => {}
         }
     }
 
@@ -135,6 +135,7 @@ impl Kept {
             Observation::Fork(fork) => self.holds(fork.child),
             Observation::Exec(exec) => self.holds(exec.task.key),
             Observation::Exit(exit) => self.holds(exit.process),
+            Observation::Dump(dump) => self.holds(dump.process),
             Observation::Open(open) => self.is_of_command(open.task.key) && open.task.key.tgid != self.own,
             Observation::Change(change) => self.is_of_command(change.task.key) && change.task.key.tgid != self.own,
         }
@@ -150,6 +151,7 @@ impl Kept {
                 kept.then_some(Input::Found(process))
             }
             Input::Written { file, by } => self.is_of_command(by).then_some(Input::Written { file, by }),
+            Input::Core { time, process, file } => self.holds(process).then_some(Input::Core { time, process, file }),
             Input::Holds(holder) => self.is_of_command(holder.process).then_some(Input::Holds(holder)),
             Input::Names { all, names } => {
                 let names: Vec<_> = names.into_iter().filter(|(key, _)| self.files.contains(key)).collect();

@@ -62,6 +62,7 @@ pub fn heads() -> Vec<(u16, u16)> {
         (record::Kind::EXIT, size_of::<record::Exit>()),
         (record::Kind::ACCESS, size_of::<record::Access>()),
         (record::Kind::CHANGE, size_of::<record::Change>()),
+        (record::Kind::DUMP, size_of::<record::Dump>()),
     ];
     heads.map(|(kind, size)| (kind.0, size as u16)).to_vec()
 }

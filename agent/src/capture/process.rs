@@ -242,6 +242,7 @@ impl From<ProcessEntry> for Process {
             pid_namespace: entry.pid_namespace,
             cgroup: entry.cgroup,
             container: entry.container.map(Into::into),
+            unit: None,
             since: KernelTime(entry.since),
             exited: entry.exited.map(KernelTime),
             origin: match entry.origin {

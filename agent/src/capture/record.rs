@@ -23,6 +23,7 @@ pub fn clean(bytes: &[u8], observation: &Observation, out: &mut Vec<u8>) -> Resu
         Observation::Exec(exec) => return self::exec(bytes, exec, out),
         Observation::Open(_) => access(bytes, out),
         Observation::Change(_) => change(bytes, out),
+        Observation::Dump(_) => dump(bytes, out),
     }
     Ok(())
 }
@@ -94,6 +95,11 @@ fn change(bytes: &[u8], out: &mut Vec<u8>) {
         head.other_len = other.len() as u16;
     }
     put(&head, &[path, other], out);
+}
+
+fn dump(bytes: &[u8], out: &mut Vec<u8>) {
+    let Some(head) = head::<record::Dump>(bytes) else { return };
+    put(&head, &[Rest::of::<record::Dump>(bytes).take(head.cwd_len)], out);
 }
 
 fn exec(bytes: &[u8], exec: &Exec, out: &mut Vec<u8>) -> Result<(), TooLong> {

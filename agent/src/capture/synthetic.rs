@@ -310,7 +310,7 @@ impl World for Machine {
     }
 
     fn membership(&mut self, _key: ProcessKey) -> Option<Membership> {
-        Some(Membership { container: None, telling: true })
+        Some(Membership { container: None, unit: None, telling: true })
     }
 
     fn gone(&mut self, _keys: &[ProcessKey]) -> Vec<ProcessKey> {

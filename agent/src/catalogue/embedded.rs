@@ -3,6 +3,7 @@
 /// The shipped files by name.
 pub const FILES: &[(&str, &str)] = &[
     ("interpreters.yaml", include_str!("../../catalogue/interpreters.yaml")),
+    ("actors.yaml", include_str!("../../catalogue/actors.yaml")),
     ("aws.yaml", include_str!("../../catalogue/aws.yaml")),
     ("google.yaml", include_str!("../../catalogue/google.yaml")),
     ("azure.yaml", include_str!("../../catalogue/azure.yaml")),

@@ -4,6 +4,7 @@
 //! A store answers two questions, both pure: does this path belong to it ([`matcher`]), and may this program read it
 //! ([`expect`])? [`compile`] turns its paths into what the kernel watches, [`scan`] finds what names cannot express.
 
+pub mod actors;
 mod check;
 pub mod compile;
 pub mod embedded;
@@ -24,6 +25,7 @@ use std::{
 };
 
 use self::{
+    actors::Actors,
     compile::WatchPlan,
     expect::Expectation,
     homes::{EnvOverrides, Homes},
@@ -46,6 +48,7 @@ pub const DIRECTORY: &str = "/etc/tokenhound/catalogue.d";
 pub struct Catalogue {
     stores: Vec<Store>,
     interpreters: Interpreters,
+    actors: Actors,
     matcher: Matcher,
     numbers: HashMap<String, usize>,
 }
@@ -101,11 +104,14 @@ impl Catalogue {
     fn build(base: Vec<Parsed>, own: Vec<Parsed>) -> Result<Loaded, Problems> {
         let mut problems = Problems::new();
         let mut interpreters = Interpreters::default();
+        let mut actors = Actors::default();
         let mut layers = [Vec::new(), Vec::new()];
         for (layer, parsed) in [base, own].into_iter().enumerate() {
             for file in parsed {
                 layers[layer].extend(file.stores);
                 interpreters.overlay(file.interpreters);
+                actors::check(&file.actors, &mut problems);
+                actors.overlay(file.actors);
             }
             check::unique(&layers[layer], &mut problems);
         }
@@ -129,7 +135,7 @@ impl Catalogue {
             problems
         })?;
         let numbers = stores.iter().enumerate().map(|(number, store)| (store.id.clone(), number)).collect();
-        Ok(Loaded { catalogue: Self { stores, interpreters, matcher, numbers }, notes: problems })
+        Ok(Loaded { catalogue: Self { stores, interpreters, actors, matcher, numbers }, notes: problems })
     }
 
     /// Every entry, in the order of the files.
@@ -154,6 +160,12 @@ impl Catalogue {
     #[must_use]
     pub const fn interpreters(&self) -> &Interpreters {
         &self.interpreters
+    }
+
+    /// The actors.
+    #[must_use]
+    pub const fn actors(&self) -> &Actors {
+        &self.actors
     }
 
     /// The stores that an absolute path belongs to. The first names the path: its family is what counts in a sweep,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{
+    actors::{Actors, parse_actors},
     interpreters::{Interpreters, parse_interpreters},
     model::{Format, Holds, Keyring, PathVariable, Reader, ReaderRole, Role, Scope, Selector, Store, TimeField},
     pattern::Pattern,
@@ -19,6 +20,8 @@ pub(super) struct Parsed {
     pub stores: Vec<Store>,
     /// Its interpreters, where it has any.
     pub interpreters: Interpreters,
+    /// Its actors, where it has any.
+    pub actors: Actors,
 }
 
 /// Reads one catalogue file.
@@ -39,8 +42,10 @@ fn document(node: &Node, reading: &mut Reading<'_>) -> Parsed {
         parsed.stores = stores.into_iter().filter_map(|entry| entry.0).collect();
     }
     let interpreters = parse_interpreters(&mut fields, reading);
+    let actors = parse_actors(&mut fields, reading);
     fields.finish(reading);
     parsed.interpreters = interpreters;
+    parsed.actors = actors;
     parsed
 }
 

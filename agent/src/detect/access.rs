@@ -6,7 +6,10 @@ use tokenhound_common::record::FileFacts;
 
 use crate::{
     ingest::observation::{Inspection, KernelTime, OpenMode, Way},
-    lineage::model::{Chain, Process},
+    lineage::{
+        actor::Actor,
+        model::{Chain, Process},
+    },
 };
 
 /// What was accessed.
@@ -29,8 +32,8 @@ pub enum Target {
         /// The path as the reader sees it, where it has another root.
         path_in_root: Option<PathBuf>,
     },
-    /// Another process; `None` where it could not be resolved.
-    Process(Inspection, Option<Box<Process>>),
+    /// Another process; `None` where it could not be resolved. For a core dump also the file, by the name it was opened by.
+    Process(Inspection, Option<Box<Process>>, Option<PathBuf>),
 }
 
 /// One access.
@@ -44,6 +47,8 @@ pub struct Access {
     pub target: Target,
     /// The reader and its ancestors. Never empty.
     pub chain: Chain,
+    /// On whose behalf.
+    pub actor: Actor,
     /// Name of the reader's user, where the user database has one.
     pub user_name: Option<String>,
     /// Home of the reader's user.

@@ -18,13 +18,13 @@ use super::{
     engine::{Unexpected, WINDOW_NS},
     judge::{StoreFacts, Verdict},
     recent::Recent,
+    severity::{self, Assessment, Deed, Manner},
     words,
 };
 use crate::{
     finding::{
         detector::DetectorId,
         model::{self, Evidence, Finding, Remediation, Salt},
-        severity::Severity,
         visible,
     },
     ingest::observation::KernelTime,
@@ -92,6 +92,8 @@ struct Touch {
     store: StoreFacts,
     path: String,
     reader: String,
+    /// A person looked at their own.
+    viewing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -185,6 +187,7 @@ fn touch(access: &Access, read: &Unexpected<'_>) -> Option<Touch> {
         store: (*read.stores.first()?).clone(),
         path: visible::path(path),
         reader: words::reader(access.chain.processes.first()?),
+        viewing: access.actor.at_prompt && Manner::of(access, &read.stores).viewing,
     })
 }
 
@@ -198,7 +201,6 @@ fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touc
     let names = stores.iter().map(|store| store.id.as_str()).collect::<Vec<_>>().join(", ");
     let first = touches.iter().map(|touch| touch.time.0).min()?;
     let seconds = access.time.0.saturating_sub(first) as f64 / 1e9;
-    let dangerous = stores.iter().any(|store| store.tier <= 1);
     let who = if ancestor.key == reader.key {
         words::reader(reader)
     } else {
@@ -217,22 +219,22 @@ fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touc
     evidence.extend(words::reader_evidence(&access.chain, access.user_name.as_deref()));
     let mut reasons =
         vec![format!("{} store families within {seconds:.1} s under one ancestor: {names}", touches.len())];
-    reasons.push(if dangerous {
-        "a tier 1 store is among them".to_owned()
-    } else {
-        "no tier 1 store is among them".to_owned()
-    });
+    let manner = Manner { viewing: touches.iter().all(|touch| touch.viewing), ..Manner::of(access, &[]) };
+    let tier_one = stores.iter().any(|store| store.tier <= 1);
+    let Assessment { severity, reasons: more } = severity::assess(Deed::Sweep { tier_one }, &access.actor, manner);
+    reasons.extend(more);
     reasons.push("none of the reads is expected by catalogue or policy".to_owned());
     Some(Finding {
         uid: salt.uid(DetectorId::CredentialSweep, access.time, ancestor.key, &names),
         detector: DetectorId::CredentialSweep,
-        severity: if dangerous { Severity::Critical } else { Severity::High },
+        severity,
         reasons,
         time: access.time,
         wall: access.wall,
         headline: format!("{who} read {} kinds of token within {seconds:.1} s: {names}", touches.len()),
         target,
         chain: Some(access.chain.clone()),
+        actor: Some(access.actor.clone()),
         user_name: access.user_name.clone(),
         evidence,
         verdict: Some(Verdict::Unexpected),

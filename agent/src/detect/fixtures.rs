@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     ingest::observation::{KernelTime, OpenMode, Way},
+    lineage::actor::classify,
     lineage::model::{Chain, Executable, Origin, Process, Script, Writable},
 };
 
@@ -52,6 +53,7 @@ pub(crate) fn process(pid: u32, parent: u32, path: &str) -> Process {
         pid_namespace: 1,
         cgroup: 1,
         container: None,
+        unit: None,
         since: KernelTime(1),
         exited: None,
         origin: Origin::Observed,
@@ -78,7 +80,8 @@ pub(crate) fn init() -> Process {
 /// `reader` below an interactive shell (pid 812) below sshd (pid 800) below pid 1.
 pub(crate) fn under_shell(reader: Process) -> Chain {
     let shell = process(812, 800, "/usr/bin/bash");
-    Chain { processes: vec![reader, shell, process(800, 1, "/usr/sbin/sshd"), init()], incomplete: false }
+    let login = Process { uid: 0, euid: 0, ..process(800, 1, "/usr/sbin/sshd") };
+    Chain { processes: vec![reader, shell, login, init()], incomplete: false }
 }
 
 /// `chain` opens `path` for reading at `seconds`.
@@ -100,12 +103,16 @@ pub(crate) fn read_at(seconds: f64, chain: Chain, path: &str) -> Access {
 
 /// `chain` opens `target` at `seconds`.
 pub(crate) fn access_at(seconds: f64, chain: Chain, target: Target) -> Access {
+    let catalogue = crate::catalogue::tests::shipped_catalogue();
+    let home = std::path::Path::new("/home/ann");
+    let actor = classify(&chain, catalogue.actors(), catalogue.interpreters(), Some(home));
     let since_boot = Duration::from_secs_f64(1000.0 + seconds);
     Access {
         time: KernelTime(u64::try_from(since_boot.as_nanos()).unwrap()),
         wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000) + Duration::from_secs_f64(seconds),
         target,
         chain,
+        actor,
         user_name: Some("ann".to_owned()),
         home: Some(PathBuf::from("/home/ann")),
         tier: Tier::Fentry,

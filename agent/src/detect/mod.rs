@@ -10,5 +10,6 @@ pub mod process_inspection;
 mod ps_arguments;
 pub mod recent;
 pub mod sensor_degraded;
+pub mod severity;
 pub mod unexpected_reader;
 mod words;

@@ -12,6 +12,7 @@ use super::{
     judge::{Identity, Verdict},
     ps_arguments,
     recent::Recent,
+    severity::{self, Assessment, Deed, Manner},
     words,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         detector::DetectorId,
         model::{self, Evidence, Finding, Remediation, Salt},
         severity::Severity,
+        visible,
     },
     ingest::observation::{Inspection, KernelTime},
     lineage::model::Process,
@@ -142,7 +144,7 @@ impl Default for ProcessInspection {
 impl ProcessInspection {
     /// The finding for an open of another process's `environ` or `mem`, unless it is tolerated or counted.
     pub(crate) fn access(&mut self, salt: &Salt, access: &Access) -> Option<Finding> {
-        let Target::Process(how, target) = &access.target else { return None };
+        let Target::Process(how, target, _) = &access.target else { return None };
         let (how, target) = (*how, target.as_deref());
         let reader = access.chain.processes.first()?;
         if target.is_some_and(|target| target.key == reader.key) || tolerated(reader, how, target) {
@@ -150,9 +152,9 @@ impl ProcessInspection {
         }
         self.seen.expire(access.time, WINDOW_NS);
         let parent = reader.parent.unwrap_or(reader.key);
-        let (severity, reasons) = assess(access, how, target, reader);
+        let assessment = assess(access, how, target, reader);
         // Severity is part of the key: a harmless first target must not hide a dangerous second.
-        let key = (parent, Identity::of(reader), how, severity);
+        let key = (parent, Identity::of(reader), how, assessment.severity);
         let seen = self.seen.touch(&key, access.time, Seen::default);
         if seen.reported.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
             seen.more += 1;
@@ -162,7 +164,7 @@ impl ProcessInspection {
             return None;
         }
         let before = std::mem::replace(seen, Seen { reported: Some(access.time), ..Seen::default() });
-        finding(salt, access, (how, target), &before, (severity, reasons))
+        finding(salt, access, (how, target), &before, assessment)
     }
 
     /// Entries pushed out because the table was full.
@@ -215,56 +217,29 @@ const fn words_of(how: Inspection) -> &'static str {
     }
 }
 
-/// Why it matters.
-const fn why(how: Inspection) -> &'static str {
-    match how {
-        Inspection::Environ => "an environment often holds tokens that were handed over in variables",
-        Inspection::Mem | Inspection::PtracePeek | Inspection::ProcessVmReadv => {
-            "memory holds every token that the process uses, also those it keeps nowhere else"
-        }
-        Inspection::PtraceAttach => {
-            "a tracer can read and change all memory of the process, and with it every token it uses"
-        }
-        Inspection::PidfdGetfd => "a descriptor that is taken needs no permission on the file or socket behind it",
-        Inspection::CoreDump => "the process had read a store: its memory, written to a file, holds the token",
-    }
-}
-
-/// A debugger that a person typed: its parent is the session leader, and there is a terminal. (An install script
-/// inherits the terminal too, but not the place right below the login shell.)
-fn typed_debugger(access: &Access) -> bool {
-    let Some(reader) = access.chain.processes.first() else { return false };
-    words::is_program(reader, DEBUGGERS)
-        && reader.tty.is_some()
-        && reader.session != 0
-        && reader.parent.is_some_and(|parent| parent.tgid == reader.session)
-}
-
 fn name(target: Option<&Process>) -> String {
     target.map_or_else(|| "a process that could not be resolved".to_owned(), words::short)
 }
 
-fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &Process) -> (Severity, Vec<String>) {
+fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &Process) -> Assessment {
     let foreign = target.is_some_and(|target| target.uid != reader.uid);
-    let mut reasons = vec![why(how).to_owned()];
-    match (target, foreign) {
-        (None, _) => reasons.push("whose process it is could not be resolved".to_owned()),
-        (Some(target), true) => {
-            reasons.push(format!("it belongs to another user (uid {}, the reader is uid {})", target.uid, reader.uid));
+    let deed = Deed::Inspection { how, foreign, debugger: words::is_program(reader, DEBUGGERS) };
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &[]));
+    let whose = match target {
+        None => "whose process it is could not be resolved".to_owned(),
+        Some(target) if foreign => {
+            format!("it belongs to another user (uid {}, the reader is uid {})", target.uid, reader.uid)
         }
-        (Some(_), false) => reasons.push("it belongs to the same user".to_owned()),
-    }
-    if typed_debugger(access) {
-        reasons.push("a debugger that was typed at a prompt".to_owned());
-        return (Severity::Informational, reasons);
-    }
+        Some(_) => "it belongs to the same user".to_owned(),
+    };
+    assessment.reasons.insert(1, whose);
     if words::is_program(reader, &["/usr/bin/ps", "/bin/ps"]) {
-        reasons.push("the arguments of ps ask to show environments, or cannot be known".to_owned());
-    } else {
-        reasons.push("the reader is not a program that looks into processes as part of what it is for".to_owned());
+        assessment.reasons.push("the arguments of ps ask to show environments, or cannot be known".to_owned());
+    } else if assessment.severity > Severity::Informational {
+        let reason = "the reader is not a program that looks into processes as part of what it is for";
+        assessment.reasons.push(reason.to_owned());
     }
-    let severity = if how != Inspection::Environ && foreign { Severity::Critical } else { Severity::High };
-    (severity, reasons)
+    assessment
 }
 
 fn finding(
@@ -272,7 +247,7 @@ fn finding(
     access: &Access,
     (how, target): (Inspection, Option<&Process>),
     before: &Seen,
-    (severity, reasons): (Severity, Vec<String>),
+    Assessment { severity, reasons }: Assessment,
 ) -> Option<Finding> {
     let reader = access.chain.processes.first()?;
     let mut evidence = vec![Evidence::new(
@@ -282,6 +257,9 @@ fn finding(
             |target| format!("{}, pid {}, uid {}", words::reader(target), target.key.tgid, target.uid),
         ),
     )];
+    if let Target::Process(_, _, Some(core)) = &access.target {
+        evidence.push(Evidence::new("target.core", format!("its core is {}", visible::path(core))));
+    }
     if before.more > 0 {
         let named = before.named.join(", ");
         evidence.push(Evidence::new(
@@ -302,6 +280,7 @@ fn finding(
         stores: Vec::new(),
         target: model::Target::Process { how, process: target.cloned().map(Box::new) },
         chain: Some(access.chain.clone()),
+        actor: Some(access.actor.clone()),
         user_name: access.user_name.clone(),
         evidence,
         verdict: Some(Verdict::Unexpected),

@@ -40,6 +40,19 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         &mut entry.2
     }
 
+    /// The entry of `key`, left where it is in the order.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, _, value)| value)
+    }
+
+    /// Takes out the entry of `key`, if there is one. That is no eviction.
+    pub fn forget(&mut self, key: &K) {
+        if let Some((position, _, _)) = self.entries.remove(key) {
+            self.order.remove(&position);
+        }
+    }
+
     /// Forgets what was not touched for `age_ns` nanoseconds before `now`. That is no eviction: its time was over.
     pub fn expire(&mut self, now: KernelTime, age_ns: u64) {
         while let Some(entry) = self.order.first_entry() {

@@ -136,6 +136,7 @@ fn finding(
         stores: Vec::new(),
         target: Target::Sensor,
         chain: None,
+        actor: None,
         user_name: None,
         evidence: vec![evidence],
         verdict: None,

@@ -7,13 +7,13 @@ use super::{
     engine::{Unexpected, WINDOW_NS},
     judge::{Identity, StoreFacts, Verdict},
     recent::Recent,
+    severity::{self, Assessment, Deed, Manner},
     words,
 };
 use crate::{
     finding::{
         detector::DetectorId,
         model::{self, Evidence, Finding, Remediation, Salt},
-        severity::Severity,
         visible,
     },
     ingest::observation::{KernelTime, Way},
@@ -70,16 +70,18 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
     let Target::Store { path, way, .. } = &access.target else { return None };
     let stores: Vec<StoreFacts> = read.stores.iter().map(|store| (*store).clone()).collect();
     let shown = visible::path(path);
+    let Assessment { severity, reasons } = assess(access, store, read);
     Some(Finding {
         uid: salt.uid(DetectorId::UnexpectedReader, access.time, reader.key, &format!("{} {shown}", store.id)),
         detector: DetectorId::UnexpectedReader,
-        severity: severity(store),
-        reasons: reasons(store, read),
+        severity,
+        reasons,
         time: access.time,
         wall: access.wall,
         headline: format!("{} {} {shown} ({})", words::reader(reader), verb(*way), visible::text(&store.title)),
         target: model::Target::of(&access.target)?,
         chain: Some(access.chain.clone()),
+        actor: Some(access.actor.clone()),
         user_name: access.user_name.clone(),
         evidence: evidence(access, repeated),
         verdict: Some(Verdict::Unexpected),
@@ -111,30 +113,18 @@ const fn detour(way: Way) -> Option<&'static str> {
     }
 }
 
-/// Until actors are known only the store decides.
-fn severity(store: &StoreFacts) -> Severity {
-    if store.perhaps {
-        return Severity::Informational;
-    }
-    if store.tier <= 1 { Severity::High } else { Severity::Medium }
-}
-
-fn reasons(store: &StoreFacts, read: &Unexpected<'_>) -> Vec<String> {
-    let mut reasons = vec![if store.perhaps {
-        format!("{} keeps a secret in this file only at times: a read alone says little", store.id)
-    } else if store.tier <= 1 {
-        format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id)
-    } else {
-        format!("{} is a tier {} store", store.id, store.tier)
-    }];
-    reasons.extend(read.why.iter().map(|why| visible::text(why)));
+fn assess(access: &Access, store: &StoreFacts, read: &Unexpected<'_>) -> Assessment {
+    let deed = Deed::Read { store, weak: read.weak };
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &read.stores));
+    let mut why: Vec<String> = read.why.iter().map(|why| visible::text(why)).collect();
     if store.broad {
-        reasons.push(format!("many programs read {}: an unknown reader says less here than elsewhere", store.id));
+        why.push(format!("many programs read {}: an unknown reader says less here than elsewhere", store.id));
     }
     if read.weak {
-        reasons.push("the doubt is small: it may well be an expected reader, but that cannot be proved".to_owned());
+        why.push("the doubt is small: it may well be an expected reader, but that cannot be proved".to_owned());
     }
-    reasons
+    assessment.reasons.splice(1..1, why);
+    assessment
 }
 
 fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {

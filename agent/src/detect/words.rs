@@ -2,6 +2,7 @@
 
 use crate::{
     finding::{model::Evidence, visible},
+    ingest::observation::Inspection,
     lineage::model::{Chain, Executable, Origin, Process, Script, Writable},
 };
 
@@ -90,6 +91,21 @@ fn user(process: &Process, name: Option<&str>) -> String {
         text.push_str(&format!(", logged in as uid {login}"));
     }
     text
+}
+
+/// Why looking into another process matters.
+pub(crate) const fn why_inspection_matters(how: Inspection) -> &'static str {
+    match how {
+        Inspection::Environ => "an environment often holds tokens that were handed over in variables",
+        Inspection::Mem | Inspection::PtracePeek | Inspection::ProcessVmReadv => {
+            "memory holds every token that the process uses, also those it keeps nowhere else"
+        }
+        Inspection::PtraceAttach => {
+            "a tracer can read and change all memory of the process, and with it every token it uses"
+        }
+        Inspection::PidfdGetfd => "a descriptor that is taken needs no permission on the file or socket behind it",
+        Inspection::CoreDump => "the process had read a store: its memory, written to a file, holds the token",
+    }
 }
 
 /// Is `process` the program at one of `paths`, in a place that its user cannot write? Never by basename.

@@ -81,7 +81,7 @@ detectors! {
         name: "unexpected-reader",
         title: "A token was read by a program it does not belong to",
         meaning: "A store was opened for reading by a reader that neither the catalogue nor the policy expects. Whoever reads a bearer token can act as its owner until it is revoked: one read is enough. The reader is judged by its executable file, and for an interpreter by its script; never by a process name. A file that several stores share is in order when one of them expects the reader.",
-        severity: "high for a tier 1 store, medium otherwise. Opens that can only write are no reads. The same process reading the same store again within 60 seconds is counted, not reported again.",
+        severity: "high for a tier 1 store, medium for others; for a package script or an AI agent high at least. A person who looks at their own token in their own terminal is informational, and so is a file that holds a secret only at times. What hides (code from a command line, a descriptor that was passed on, a program without a name on disk) counts for more. Opens that can only write are no reads. The same process reading the same store again within 60 seconds is counted, not reported again. docs/design/severity.md has the tables.",
         remediation: &[
             "Find out what the reader is and who started it: the lineage names every program above it.",
             "If it had no business there, treat the token as stolen: revoke it, then log in again.",
@@ -97,7 +97,7 @@ detectors! {
         name: "credential-sweep",
         title: "One lineage swept up several tokens",
         meaning: "Within 60 seconds, processes under one common ancestor made unexpected reads in three or more store families. No tool needs AWS, npm and SSH credentials at once: this is how stealers behave. Reads are counted for every ancestor of the reader, because a sweep may use a new process for each file; service managers, login daemons and container runtimes, under which everything runs, are left out.",
-        severity: "critical when a tier 1 store is among them, high otherwise. Reads by expected readers and those that policy tolerates do not count. Reported once for a sweep; the nearest common ancestor is named.",
+        severity: "critical when a tier 1 store is among them, high otherwise; low for a person who looks through their own files at the prompt of their own terminal. Reads by expected readers and those that policy tolerates do not count. Reported once for a sweep; the nearest common ancestor is named.",
         remediation: &[
             "Stop the common ancestor and keep its files for analysis.",
             "Treat every listed token as stolen: revoke them all, those of tier 1 first.",

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     detector::{DetectorId, Meta},
-    standards::{ATTACK_VERSION, Entry, Technique},
+    standards::{AI_RISKS, ATTACK_VERSION, Entry, Technique},
 };
 
 /// What there is to say of a detector, for a terminal: lines of at most 100 columns.
@@ -67,6 +67,10 @@ fn standards(meta: &Meta) -> Vec<String> {
         if !entries.is_empty() {
             lines.push(format!("{name}: {}", entries.iter().map(entry).collect::<Vec<_>>().join("; ")));
         }
+    }
+    if meta.built && !meta.nhi.is_empty() {
+        let risks = AI_RISKS.iter().map(entry).collect::<Vec<_>>().join("; ");
+        lines.push(format!("NIST AI RMF 1.0, where an AI agent acts: {risks}"));
     }
     lines
 }

@@ -7,7 +7,7 @@ use tokenhound_common::process::ProcessKey;
 use super::{
     detector::DetectorId,
     severity::Severity,
-    standards::{self, Technique},
+    standards::{self, Entry, Technique},
 };
 use crate::{
     detect::access,
@@ -16,7 +16,10 @@ use crate::{
         judge::{StoreFacts, Verdict},
     },
     ingest::observation::{Inspection, KernelTime, Way},
-    lineage::model::{Chain, Process},
+    lineage::{
+        actor::{Actor, Class},
+        model::{Chain, Process},
+    },
 };
 
 /// One finding.
@@ -42,6 +45,8 @@ pub struct Finding {
     pub target: Target,
     /// The reader and its ancestors, reader first. `None` where no process acted.
     pub chain: Option<Chain>,
+    /// On whose behalf it was done. `None` where no process acted.
+    pub actor: Option<Actor>,
     /// Name of the reader's user.
     pub user_name: Option<String>,
     /// Facts, in words.
@@ -140,6 +145,13 @@ impl Finding {
     #[must_use]
     pub fn reader(&self) -> Option<&Process> {
         self.chain.as_ref().and_then(|chain| chain.processes.first())
+    }
+
+    /// What of NIST's AI Risk Management Framework it speaks to: where an AI agent acts, or had it done.
+    #[must_use]
+    pub fn ai_risks(&self) -> &'static [Entry] {
+        let agent = self.actor.as_ref().is_some_and(|actor| actor.involves(Class::AiAgent));
+        if agent { standards::AI_RISKS } else { &[] }
     }
 
     /// ATT&CK techniques this finding shows: for a finding about stores those their kinds of secret call for, after

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     detect::judge::StoreFacts,
-    lineage::model::{Chain, Container, Process, Script},
+    lineage::{
+        actor::{Actor, Party},
+        model::{Chain, Container, Process, Script},
+    },
 };
 
 /// Version of the schema.
@@ -135,7 +138,11 @@ fn finding_info(finding: &Finding) -> Value {
     put(&mut info, "created_time", json!(milliseconds(finding.wall)));
     put(&mut info, "analytic", json!({"uid": meta.name, "name": meta.title, "type": "Rule", "type_id": 1}));
     put(&mut info, "attacks", finding.attacks().iter().map(attack).collect());
-    let tags: Vec<_> = [tags("owasp-nhi", meta.nhi), tags("nist-csf-2.0", meta.csf)].into_iter().flatten().collect();
+    let tags: Vec<_> =
+        [tags("owasp-nhi", meta.nhi), tags("nist-csf-2.0", meta.csf), tags("nist-ai-rmf-1.0", finding.ai_risks())]
+            .into_iter()
+            .flatten()
+            .collect();
     put(&mut info, "tags", json!(tags));
     Value::Object(info)
 }
@@ -348,10 +355,34 @@ fn text_path(target: &Target) -> String {
     }
 }
 
+/// Who acts, why that is thought, and for whom.
+fn whose(actor: &Actor) -> Value {
+    let mut map = party(&actor.party);
+    let reasons: Vec<String> = actor.reasons.iter().map(|reason| visible::text(reason)).collect();
+    put(&mut map, "reasons", json!(reasons));
+    put(&mut map, "at_prompt", json!(actor.at_prompt));
+    if !actor.on_behalf_of.is_empty() {
+        put(&mut map, "on_behalf_of", actor.on_behalf_of.iter().map(|other| Value::Object(party(other))).collect());
+    }
+    Value::Object(map)
+}
+
+fn party(party: &Party) -> Map<String, Value> {
+    let mut map = Map::new();
+    put(&mut map, "class", json!(party.class.name()));
+    put(&mut map, "name", json!(visible::text(&party.name)));
+    put_some(&mut map, "id", party.id.clone());
+    put(&mut map, "proof", json!(party.proof.name()));
+    put_some(&mut map, "process_uid", party.process.map(|key| format!("{}-{}", key.start_ns, key.tgid)));
+    for (detail, value) in &party.details {
+        put(&mut map, detail.name(), json!(visible::text(value)));
+    }
+    map
+}
+
 fn unmapped(finding: &Finding) -> Value {
     let mut map = Map::new();
-    // Worked out from lineage in a later version.
-    put(&mut map, "actor", json!("unknown"));
+    put_some(&mut map, "actor", finding.actor.as_ref().map(whose));
     put(&mut map, "reasons", json!(finding.reasons));
     put_some(&mut map, "verdict", finding.verdict.map(|verdict| verdict.name()));
     put_some(&mut map, "tier", finding.tier.map(|tier| tier.name()));

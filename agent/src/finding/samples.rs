@@ -85,7 +85,7 @@ pub(crate) fn process_inspection() -> Finding {
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
     let target = Process { uid: 0, ..process(900, 1, "/usr/bin/node") };
     engine()
-        .access(&access_at(0.0, chain, Target::Process(Inspection::Environ, Some(Box::new(target)))), &[])
+        .access(&access_at(0.0, chain, Target::Process(Inspection::Environ, Some(Box::new(target)), None)), &[])
         .findings
         .remove(0)
 }
@@ -93,7 +93,7 @@ pub(crate) fn process_inspection() -> Finding {
 /// Memory of a process that could not be resolved.
 pub(crate) fn unresolved() -> Finding {
     let chain = under_shell(process(4242, 812, "/usr/bin/dd"));
-    engine().access(&access_at(0.0, chain, Target::Process(Inspection::Mem, None)), &[]).findings.remove(0)
+    engine().access(&access_at(0.0, chain, Target::Process(Inspection::Mem, None, None)), &[]).findings.remove(0)
 }
 
 /// Lost records.

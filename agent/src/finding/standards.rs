@@ -122,6 +122,13 @@ pub const CSF_PERMISSIONS: Entry = Entry { uid: "PR.AA-05", name: "access permis
 pub const CSF_MONITORED: Entry =
     Entry { uid: "DE.CM-09", name: "hardware, software, runtime environments and their data are monitored" };
 
+/// NIST AI Risk Management Framework 1.0, subcategories: for findings where an AI agent acts.
+pub const AI_RISKS: &[Entry] = &[
+    Entry { uid: "MEASURE 2.4", name: "behaviour of AI systems is monitored in production" },
+    Entry { uid: "MEASURE 2.7", name: "security and resilience of AI systems are evaluated" },
+    Entry { uid: "MANAGE 4.1", name: "deployed AI systems are monitored, with incident response" },
+];
+
 /// The technique that taking a secret of this kind (a word of the catalogue) amounts to.
 #[must_use]
 pub fn of_kind(kind: &str) -> Option<Technique> {

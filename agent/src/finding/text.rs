@@ -7,7 +7,10 @@ use super::{
     severity::Severity,
     visible,
 };
-use crate::lineage::model::{Process, Script};
+use crate::lineage::{
+    actor::{Class, Party},
+    model::{Process, Script},
+};
 
 /// Columns that no line goes beyond. Every character counts as one.
 pub const WIDTH: usize = 100;
@@ -34,6 +37,7 @@ pub fn render(finding: &Finding, style: Style) -> String {
     let mut page = Page { out: String::new(), style };
     page.head(finding);
     page.lineage(finding);
+    page.actor(finding);
     page.list("why it counts", "- ", &finding.reasons);
     page.list("what to do", "- ", &finding.remediation.steps);
     for command in &finding.remediation.commands {
@@ -131,6 +135,18 @@ impl Page {
         }
     }
 
+    /// On whose behalf, and why that is thought.
+    fn actor(&mut self, finding: &Finding) {
+        let Some(actor) = &finding.actor else { return };
+        let mut who = Vec::new();
+        if actor.class() != Class::Unknown {
+            who.push(format!("{}: {}", actor.class(), party(&actor.party)));
+        }
+        who.extend(actor.on_behalf_of.iter().map(|other| format!("for {}: {}", other.class, party(other))));
+        who.extend(actor.reasons.iter().cloned());
+        self.list("on whose behalf", "- ", &who);
+    }
+
     fn node(&mut self, depth: usize, text: &str, paint: &str) {
         let (first, rest) = match depth {
             0 => ("    ".to_owned(), "    ".to_owned()),
@@ -163,6 +179,15 @@ impl Page {
             let _ = writeln!(self.out, "{lead}{line}");
         }
     }
+}
+
+/// `npm, package left-pad, script postinstall`.
+fn party(party: &Party) -> String {
+    let mut text = visible::text(&party.name);
+    for (detail, value) in &party.details {
+        text.push_str(&format!(", {} {}", detail.name(), visible::text(value)));
+    }
+    text
 }
 
 /// `npm (4100) /usr/bin/node, script /usr/bin/npm, uid 1000, container abc`.

@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::ingest::{
     observation::{
-        Change, Comm, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
+        Change, Comm, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
         OpenMode, Place, Task, Way, What,
     },
     redact,
@@ -99,6 +99,7 @@ impl Decoder {
             }
             Kind::ACCESS => Observation::Open(Box::new(open(bytes)?)),
             Kind::CHANGE => Observation::Change(Box::new(change(bytes)?)),
+            Kind::DUMP => Observation::Dump(dump(bytes)?),
             Kind(other) => return Err(DecodeError::Kind(other)),
         };
         Ok(Decoded { header, observation })
@@ -220,6 +221,14 @@ fn object(open: &record::Access) -> Result<Object, DecodeError> {
     let pid_only = open.header.flags & record::Access::TARGET_PID != 0;
     let inspected = if pid_only { Inspected::Pid(open.target.tgid) } else { Inspected::Key(open.target) };
     Ok(Object::Process(inspection, inspected))
+}
+
+fn dump(bytes: &[u8]) -> Result<Dump, DecodeError> {
+    let (dump, rest) = head::<record::Dump>(bytes, Kind::DUMP.0)?;
+    let mut rest = Sections { rest, kind: Kind::DUMP.0, len: bytes.len() };
+    let truncated = dump.header.flags & record::Dump::CWD_TRUNCATED != 0;
+    let cwd = kernel_path(rest.take(dump.cwd_len)?, truncated);
+    Ok(Dump { time: KernelTime(dump.header.time_ns), process: dump.process, cwd })
 }
 
 fn change(bytes: &[u8]) -> Result<Change, DecodeError> {

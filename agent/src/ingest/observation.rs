@@ -27,6 +27,8 @@ pub enum Observation {
     Open(Box<Open>),
     /// A watched file was changed otherwise than through a descriptor.
     Change(Box<Change>),
+    /// The memory of a process was written to a file.
+    Dump(Dump),
 }
 
 impl Observation {
@@ -39,6 +41,7 @@ impl Observation {
             Self::Exit(exit) => exit.time,
             Self::Open(open) => open.time,
             Self::Change(change) => change.time,
+            Self::Dump(dump) => dump.time,
         }
     }
 }
@@ -164,6 +167,17 @@ pub struct Exit {
     pub time: KernelTime,
     /// The process that ended.
     pub process: ProcessKey,
+}
+
+/// See [`tokenhound_common::record::Dump`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dump {
+    /// When the process ended; the core was complete by then.
+    pub time: KernelTime,
+    /// The process that crashed.
+    pub process: ProcessKey,
+    /// Its working directory.
+    pub cwd: KernelPath,
 }
 
 /// What was accessed.

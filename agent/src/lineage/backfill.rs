@@ -221,6 +221,7 @@ impl Backfill {
             pid_namespace: self.namespace(process, "pid"),
             cgroup: self.cgroup_id(&cgroup),
             container: container::parse(&cgroup),
+            unit: None,
             since: KernelTime(key.start_ns),
             exited: None,
             origin: Origin::Backfilled,

@@ -102,6 +102,18 @@ fn runtime_of(parts: &[&str]) -> &'static str {
     }
 }
 
+/// The innermost unit in the unified hierarchy, or in systemd's own where that is all there is.
+fn unit_of(text: &str) -> Option<String> {
+    let path = |line: &str| {
+        let mut fields = line.splitn(3, ':');
+        let controllers = fields.nth(1)?;
+        let ours = controllers.is_empty() || controllers == "name=systemd";
+        fields.next().filter(|_| ours).map(str::to_owned)
+    };
+    let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+    text.lines().filter_map(path).find_map(|path| path.rsplit('/').find(is_unit).map(str::to_owned))
+}
+
 fn nspawn_name(part: &str) -> Option<String> {
     let name = part
         .strip_prefix("systemd-nspawn@")
@@ -119,6 +131,8 @@ fn is_id(id: &str) -> bool {
 pub struct Membership {
     /// The innermost container.
     pub container: Option<Container>,
+    /// The innermost systemd unit.
+    pub unit: Option<String>,
     /// The process has a cgroup of its own in the unified hierarchy. With the old hierarchies alone the id in records is
     /// that of the unified root for everybody and says nothing.
     pub telling: bool,
@@ -129,7 +143,7 @@ impl Membership {
     #[must_use]
     pub fn of(text: &str) -> Self {
         let telling = text.lines().any(|line| line.starts_with("0::/") && line != "0::/");
-        Self { container: parse(text), telling }
+        Self { container: parse(text), unit: unit_of(text), telling }
     }
 }
 
@@ -138,7 +152,7 @@ impl Membership {
 #[derive(Debug, Default)]
 pub struct Containers {
     /// `None` for a cgroup whose id says nothing.
-    known: HashMap<u64, Option<Option<Container>>>,
+    known: HashMap<u64, Option<Membership>>,
     /// In the order in which they were learnt; the oldest goes first.
     order: VecDeque<u64>,
     evicted: u64,
@@ -161,19 +175,19 @@ impl Containers {
         }
     }
 
-    /// The container of a process in `cgroup`; `ask` looks at that process where the cgroup does not tell.
-    pub fn of(&mut self, cgroup: u64, ask: impl FnOnce() -> Option<Membership>) -> Option<Container> {
+    /// Where a process in `cgroup` belongs; `ask` looks at that process where the cgroup does not tell.
+    pub fn of(&mut self, cgroup: u64, ask: impl FnOnce() -> Option<Membership>) -> Option<Membership> {
         if let Some(Some(known)) = self.known.get(&cgroup) {
-            return known.clone();
+            return Some(known.clone());
         }
         let membership = ask()?;
         self.learn(cgroup, &membership);
-        membership.container
+        Some(membership)
     }
 
     fn learn(&mut self, cgroup: u64, membership: &Membership) {
         let telling = membership.telling && cgroup != 0;
-        if self.known.insert(cgroup, telling.then(|| membership.container.clone())).is_none() {
+        if self.known.insert(cgroup, telling.then(|| membership.clone())).is_none() {
             self.order.push_back(cgroup);
         }
         while self.order.len() > CGROUPS {
@@ -250,6 +264,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn units() {
+        for (text, unit) in [
+            ("0::/system.slice/cron.service", Some("cron.service")),
+            ("0::/user.slice/user-1000.slice/session-3.scope", Some("session-3.scope")),
+            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service", Some("sync.service")),
+            ("0::/system.slice/app.service/worker", Some("app.service")),
+            ("4:memory:/other.service\n1:name=systemd:/system.slice/old.service\n0::/", Some("old.service")),
+            ("4:memory:/other.service\n0::/", None),
+            ("", None),
+        ] {
+            assert_eq!(Membership::of(text).unit.as_deref(), unit, "{text}");
+        }
+    }
+
     fn docker() -> Membership {
         Membership::of(&format!("0::/docker/{ID}\n"))
     }
@@ -260,7 +289,7 @@ mod tests {
         containers.note(42, || None);
         containers.note(42, || Some(docker()));
         containers.note(42, || panic!("it is known"));
-        let found = containers.of(42, || panic!("it is known")).unwrap();
+        let found = containers.of(42, || panic!("it is known")).unwrap().container.unwrap();
         assert_eq!((found.runtime.as_str(), found.id.as_str()), ("docker", ID));
         assert_eq!(containers.of(43, || None), None);
     }
@@ -272,7 +301,8 @@ mod tests {
         containers.note(1, || Some(old.clone()));
         containers.note(1, || panic!("it says nothing"));
         assert_eq!(containers.of(1, || None), None, "another process of this id may be in no container");
-        assert_eq!(containers.of(1, || Some(old)).map(|found| found.id), Some(ID.to_owned()));
+        let found = containers.of(1, || Some(old)).and_then(|found| found.container);
+        assert_eq!(found.map(|found| found.id), Some(ID.to_owned()));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Who descends from whom.
+pub mod actor;
 pub mod backfill;
 pub mod container;
 pub mod identity;

@@ -115,6 +115,8 @@ pub struct Process {
     pub cgroup: u64,
     /// Container it runs in.
     pub container: Option<Container>,
+    /// The systemd unit of its cgroup: `cron.service`, `session-3.scope`. Known of a reader and its ancestors, and only on the host.
+    pub unit: Option<String>,
     /// When this program started (exec), or the process if it never exec'ed.
     pub since: KernelTime,
     /// When it ended, if it has.

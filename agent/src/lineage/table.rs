@@ -97,6 +97,8 @@ impl Table {
             Observation::Exit(exit) => self.exit(exit),
             Observation::Open(open) => self.open(&open.task, open.time),
             Observation::Change(change) => self.open(&change.task, change.time),
+            // The exit that follows ends it.
+            Observation::Dump(_) => Change::None,
         }
     }
 

@@ -6,6 +6,7 @@ use tokenhound_common::watch::FileWatch;
 
 use super::{
     core::Output,
+    cores::Cores,
     holders::Holders,
     watchset::{Command, Watchset},
 };
@@ -42,6 +43,8 @@ pub(super) struct Edge {
     pub(super) findings: mpsc::SyncSender<Report>,
     /// Who has files of stores open.
     pub(super) holders: Holders,
+    /// Whose cores have to be found.
+    pub(super) cores: Cores,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
 }
@@ -54,8 +57,8 @@ impl Edge {
                 // The receiver lives as long as the process; without it there is nobody left to tell.
                 let _ = self.findings.send(Report::Finding(finding));
             }
-            Output::Read { store, verdict, reader } => {
-                events::StoreRead { store: &store, verdict, actor: "unknown" }.emit(&self.metrics);
+            Output::Read { store, verdict, actor, reader } => {
+                events::StoreRead { store: &store, verdict, actor: actor.name() }.emit(&self.metrics);
                 // For summaries only; a full queue costs a line there, never a finding.
                 let _ = self.findings.try_send(Report::Read { store, verdict, reader });
             }
@@ -67,6 +70,15 @@ impl Edge {
             }
             Output::Held { process, file, writes } => self.holders.accessed(process, file, writes, clock::now()),
             Output::Holder { holder, expected } => self.holders.judged(&holder, expected),
+            Output::Dumped(dumped) => {
+                if self.cores.dumped(dumped) {
+                    events::TableEvicted { table: "dumps", count: 1 }.emit(&self.metrics);
+                }
+            }
+            Output::WatchCore(id) => {
+                let outcome = keys.watch(id, FileWatch::ITSELF | FileWatch::CORE);
+                self.watched(outcome);
+            }
             Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),

@@ -4,6 +4,7 @@
 //! kernel, and does what it asks for.
 
 pub mod core;
+mod cores;
 mod edge;
 mod holders;
 pub mod watchset;
@@ -21,6 +22,7 @@ use std::{
 pub use self::{core::Scope, edge::Report};
 use self::{
     core::{Core, Input, Losses, Setup},
+    cores::Cores,
     edge::Edge,
     holders::Holders,
     watchset::{Update, Watchset},
@@ -200,6 +202,7 @@ impl Pipeline {
             metrics: parts.metrics,
             findings: parts.findings,
             holders: Holders::default(),
+            cores: Cores::default(),
             unwatched: 0,
         };
         let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0), trouble: None };
@@ -228,7 +231,9 @@ impl Pipeline {
         loop {
             let window = Duration::from_nanos(core::REORDER_WINDOW_NS);
             let timeout = if self.flow.core.is_waiting() { window } else { HEALTH_INTERVAL };
-            let timeout = timeout.min(self.edge.holders.left(clock::now()).unwrap_or(timeout).max(window));
+            let now = clock::now();
+            let looks = [self.edge.holders.left(now), self.edge.cores.left(now)];
+            let timeout = looks.into_iter().flatten().fold(timeout, |timeout, look| timeout.min(look.max(window)));
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
             let stop = readable(wake).map_err(PipelineError::Poll)?;
             self.turn();
@@ -260,6 +265,9 @@ impl Pipeline {
         }
         if self.edge.holders.due(now) {
             self.look_at_holders(now);
+        }
+        for input in self.edge.cores.look(now) {
+            self.feed(input);
         }
         for (kind, count) in self.flow.core.counted() {
             events::RecordsRead { kind, count }.emit(&self.edge.metrics);

@@ -79,7 +79,7 @@ impl Exception {
         let named = |id: &str| self.store.iter().any(|store| name_matches(store, id));
         match target {
             Target::Store { stores, .. } => self.store.is_empty() || stores.iter().any(|id| named(id)),
-            Target::Process(how, _) => self.store.iter().any(|store| store.strip_prefix(PROCESS) == Some(how.name())),
+            Target::Process(how, ..) => self.store.iter().any(|store| store.strip_prefix(PROCESS) == Some(how.name())),
         }
     }
 

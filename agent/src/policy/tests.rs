@@ -24,6 +24,7 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
             path_in_root: None,
         },
         chain: Chain { processes, incomplete: false },
+        actor: crate::lineage::actor::Actor::default(),
         user_name: Some("ann".into()),
         home: Some("/home/ann".into()),
         tier: Tier::Tracepoint,
@@ -104,7 +105,7 @@ fn a_script_counts_with_its_interpreter() {
 #[test]
 fn other_processes_must_be_named_to_be_covered() {
     let mut inspection = access(&[], vec![program("/usr/bin/py-spy", Writable::No)]);
-    inspection.target = Target::Process(Inspection::Mem, None);
+    inspection.target = Target::Process(Inspection::Mem, None, None);
     assert!(!tolerated("reader: /usr/bin/py-spy", &inspection));
     assert!(tolerated("reader: /usr/bin/py-spy, store: proc-mem", &inspection));
     assert!(!tolerated("reader: /usr/bin/py-spy, store: proc-environ", &inspection));

@@ -109,7 +109,7 @@ impl Keys {
         }
     }
 
-    /// Replaces the whole set of files and directories, except canaries.
+    /// Replaces the whole set of files and directories, except canaries and cores.
     ///
     /// New ids are added before old ones go, so that nothing which stays is unwatched in between.
     ///
@@ -131,7 +131,9 @@ impl Keys {
         let stale: Vec<FileKey> = self
             .files
             .iter()
-            .filter(|(key, watch)| watch.flags & FileWatch::CANARY == 0 && !wanted.contains_key(key))
+            .filter(|(key, watch)| {
+                watch.flags & (FileWatch::CANARY | FileWatch::CORE) == 0 && !wanted.contains_key(key)
+            })
             .map(|(key, _)| *key)
             .collect();
         for key in &stale {

@@ -98,8 +98,13 @@ const SECURITY: [(&str, &str, &str, &str, Purpose); 12] = [
     ("lsm_file_map", "mmap_file", "file_map", "security_mmap_file", Purpose::Read),
 ];
 
-/// Memory of a traced process is read: no security module is asked, so this is a function on both of these tiers.
-const PEEK: Hook = Hook::new("ptrace_peek", Attach::Fentry("ptrace_access_vm"), Purpose::Inspect);
+/// Memory of a traced process is read: no security module is asked, so this is a function on both of these tiers. The
+/// second calls the first, unless the compiler has put the first into it (Debian's 7.2); 32-bit programs call the first. The
+/// kernel program tells what both report once.
+pub const PEEK: [Hook; 2] = [
+    Hook::new("ptrace_peek", Attach::Fentry("ptrace_access_vm"), Purpose::Inspect),
+    Hook::new("ptrace_word", Attach::Fentry("generic_ptrace_peekdata"), Purpose::Inspect),
+];
 
 /// Tier `tracepoint`. The kernel may have no `open` and `creat`; `openat` makes the tier, because libc uses it for nearly
 /// every open.
@@ -144,7 +149,7 @@ pub fn call_events() -> impl Iterator<Item = &'static str> {
 
 /// Every kernel function that a hook uses.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    SECURITY.iter().map(|(_, _, _, function, _)| *function).chain([PEEK.place()])
+    SECURITY.iter().map(|(_, _, _, function, _)| *function).chain(PEEK.iter().map(Hook::place))
 }
 
 /// Every hook of the security modules that a program uses.
@@ -264,7 +269,7 @@ fn plan(facts: &Facts, tier: Tier) -> Result<Plan, String> {
 }
 
 fn security(hook: impl Fn((&'static str, &'static str, &'static str, &'static str, Purpose)) -> Hook) -> Vec<Hook> {
-    SECURITY.into_iter().map(hook).chain([PEEK]).collect()
+    SECURITY.into_iter().map(hook).chain(PEEK).collect()
 }
 
 /// Whether the tier would be a pretence without this hook.

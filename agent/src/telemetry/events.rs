@@ -19,7 +19,7 @@ pub struct StoreRead<'a> {
     pub store: &'a str,
     /// What the engine says of the reader.
     pub verdict: Verdict,
-    /// Class of what acts; `unknown` until actors are worked out.
+    /// Class of what acts.
     pub actor: &'static str,
 }
 

@@ -78,7 +78,8 @@ pub(super) fn run(place: &Place, visit: &Visit, only: Option<&str>, tally: &mut 
 /// Runs one shell command in a guest and ends as it ended.
 pub(crate) fn run_command(place: &Place, series: &str, command: &str) -> anyhow::Result<ExitCode> {
     setup::run(place, &[Group::Test])?;
-    let programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
+    let mut programs = vec![(crate::build_agent(place)?, GUEST_AGENT.to_owned())];
+    programs.extend(test_programs(place)?.helpers);
     let steps = vec![Step { name: "command".to_owned(), command: command.to_owned() }];
     let report = vm::run(place, series, Machine::Fast, &programs, &steps, |line| println!("{line}"))?;
     let code = report.steps.first().map_or(1, |(_, code)| u8::try_from(*code).unwrap_or(1));

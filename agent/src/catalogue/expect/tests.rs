@@ -44,6 +44,7 @@ pub(crate) fn program(path: &str, writable: Writable) -> Process {
         pid_namespace: 0,
         cgroup: 0,
         container: None,
+        unit: None,
         since: KernelTime(0),
         exited: None,
         origin: Origin::Observed,

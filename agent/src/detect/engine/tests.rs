@@ -270,12 +270,12 @@ fn victim() -> Process {
 }
 
 fn environ(reader: Process, target: Process) -> Vec<Finding> {
-    let target = Target::Process(Inspection::Environ, Some(Box::new(target)));
+    let target = Target::Process(Inspection::Environ, Some(Box::new(target)), None);
     engine().access(&access_at(0.0, under_shell(reader), target), &[]).findings
 }
 
 fn memory(reader: Process, target: Process) -> Vec<Finding> {
-    let target = Target::Process(Inspection::Mem, Some(Box::new(target)));
+    let target = Target::Process(Inspection::Mem, Some(Box::new(target)), None);
     engine().access(&access_at(0.0, under_shell(reader), target), &[]).findings
 }
 
@@ -326,9 +326,15 @@ fn memory_of_another_user_is_critical_and_debuggers_have_their_place() {
     assert_eq!(memory(cat(4242), process(900, 4242, "/usr/bin/node")).len(), 1, "a child's memory is its own");
 
     let gdb = |parent| Process { tty: Some((136, 0)), ..process(4242, parent, "/usr/bin/gdb") };
+    let by_script = |reader, target| {
+        let mut chain = under_shell(reader);
+        chain.processes.insert(1, process(4000, 812, "/usr/bin/make"));
+        let target = Target::Process(Inspection::Mem, Some(Box::new(target)), None);
+        engine().access(&access_at(0.0, chain, target), &[]).findings
+    };
     assert!(memory(gdb(812), process(900, 4242, "/usr/bin/node")).is_empty(), "what it started");
     assert_eq!(memory(gdb(812), victim())[0].severity, Severity::Informational, "typed at a prompt");
-    assert_eq!(memory(gdb(4000), victim())[0].severity, Severity::High, "started by an install script");
+    assert_eq!(by_script(gdb(4000), victim())[0].severity, Severity::High, "started by another");
     let mut renamed = gdb(812);
     renamed.executable.writable = Writable::Yes;
     assert_eq!(memory(renamed, victim())[0].severity, Severity::High, "a copy that ann can write");
@@ -338,7 +344,7 @@ fn memory_of_another_user_is_critical_and_debuggers_have_their_place() {
 fn a_sweep_over_all_processes_is_one_finding() {
     let mut engine = engine();
     let mut open = |seconds, reader: Process, pid| {
-        let target = Target::Process(Inspection::Environ, Some(Box::new(process(pid, 1, "/usr/bin/node"))));
+        let target = Target::Process(Inspection::Environ, Some(Box::new(process(pid, 1, "/usr/bin/node"))), None);
         engine.access(&access_at(seconds, under_shell(reader), target), &[]).findings
     };
     let total: usize = (0..1000).map(|pid| open(0.0, cat(4242), 2000 + pid).len()).sum();
@@ -358,7 +364,7 @@ fn a_sweep_over_all_processes_is_one_finding() {
 fn a_harmless_target_hides_no_dangerous_one() {
     let mut engine = engine();
     let mut open = |uid| {
-        let target = Target::Process(Inspection::Mem, Some(Box::new(Process { uid, ..victim() })));
+        let target = Target::Process(Inspection::Mem, Some(Box::new(Process { uid, ..victim() })), None);
         engine.access(&access_at(0.0, under_shell(cat(4242)), target), &[]).findings
     };
     assert_eq!(open(1000)[0].severity, Severity::High);
@@ -368,7 +374,7 @@ fn a_harmless_target_hides_no_dangerous_one() {
 
 #[test]
 fn an_unresolved_target_is_reported_and_oneself_is_not() {
-    let access = access_at(0.0, under_shell(cat(4242)), Target::Process(Inspection::Mem, None));
+    let access = access_at(0.0, under_shell(cat(4242)), Target::Process(Inspection::Mem, None, None));
     let outcome = engine().access(&access, &[]);
     assert!(outcome.findings[0].headline.contains("could not be resolved"));
     assert!(memory(cat(4242), cat(4242)).is_empty());

@@ -20,14 +20,19 @@ HIGH  /usr/bin/cat read /home/ann/.aws/credentials (AWS shared credentials file)
   2025-11-24T16:00:00.250Z · store aws-credentials · unexpected-reader
   who did it
     systemd (1) /usr/lib/systemd/systemd, uid 0
-    └─ sshd (800) /usr/sbin/sshd, ann
+    └─ sshd (800) /usr/sbin/sshd, uid 0
        └─ bash (812) /usr/bin/bash, ann
           └─ node (4100) /usr/bin/node, script /usr/lib/node_modules/npm/bin/npm-cli.js, ann
              └─ dash (4200) /usr/bin/dash, ann
                 └─ cat (4242) /usr/bin/cat, ann  <- this one
+  on whose behalf
+    - package-script: npm
+    - above the reader is npm (pid 4100, /usr/bin/node running
+      /usr/lib/node_modules/npm/bin/npm-cli.js), in a place that its user cannot write
   why it counts
     - aws-credentials is a tier 1 store: its token alone is enough to act as its owner
     - the reader is not among those the catalogue lists
+    - code of a package acts: nobody typed this, and no install needs it
   what to do
     - Find out what the reader is and who started it: the lineage names every program above it.
     - If it had no business there, treat the token as stolen: revoke it, then log in again.
@@ -52,10 +57,12 @@ CRITICAL  programs under find (pid 4200) read 3 kinds of token within 2.0 s: aws
   2025-11-24T16:00:02.000Z · stores aws-credentials, ssh-keys, npmrc · credential-sweep
   who did it
     systemd (1) /usr/lib/systemd/systemd, uid 0
-    └─ sshd (800) /usr/sbin/sshd, ann
+    └─ sshd (800) /usr/sbin/sshd, uid 0
        └─ bash (812) /usr/bin/bash, ann
           └─ find (4200) /usr/bin/find, ann
              └─ cp (4244) /usr/bin/cp, ann  <- this one
+  on whose behalf
+    - no known program, terminal or runner is in its lineage
   why it counts
     - 3 store families within 2.0 s under one ancestor: aws-credentials, ssh-keys, npmrc
     - a tier 1 store is among them
@@ -89,9 +96,11 @@ HIGH  /usr/bin/ps read the environment of node (pid 900)
   2025-11-24T16:00:00.000Z · process-inspection
   who did it
     systemd (1) /usr/lib/systemd/systemd, uid 0
-    └─ sshd (800) /usr/sbin/sshd, ann
+    └─ sshd (800) /usr/sbin/sshd, uid 0
        └─ bash (812) /usr/bin/bash, ann
           └─ ps (4242) /usr/bin/ps, ann  <- this one
+  on whose behalf
+    - no known program, terminal or runner is in its lineage
   why it counts
     - an environment often holds tokens that were handed over in variables
     - it belongs to another user (uid 0, the reader is uid 1000)

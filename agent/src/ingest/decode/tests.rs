@@ -156,6 +156,17 @@ fn whole_exec() -> Vec<u8> {
     })
 }
 
+fn whole_dump() -> Vec<u8> {
+    let cwd = b"me\0home\0";
+    let dump = record::Dump {
+        header: header(Kind::DUMP, 0),
+        process: CHILD,
+        cwd_len: cwd.len() as u16,
+        ..record::Dump::default()
+    };
+    record_of(&dump, &[cwd])
+}
+
 #[test]
 fn decodes_every_kind() {
     let time = KernelTime(5_000);
@@ -198,6 +209,7 @@ fn decodes_every_kind() {
         (record_of(&fork, &[]), Observation::Fork(Fork { time, parent: PARENT, child: CHILD })),
         (record_of(&exit, &[]), Observation::Exit(Exit { time, process: CHILD })),
         (whole_exec(), Observation::Exec(Box::new(wanted_exec))),
+        (whole_dump(), Observation::Dump(Dump { time, process: CHILD, cwd: path("/home/me") })),
         (open(record::Object::FILE), wanted_open(Object::File)),
         (open(record::Object::PROC_ENVIRON), wanted_open(inspected(Inspection::Environ))),
         (open(record::Object::PROC_MEM), wanted_open(inspected(Inspection::Mem))),
@@ -220,6 +232,7 @@ fn a_record_cut_anywhere_is_an_error() {
         (Kind::FORK, record_of(&fork, &[])),
         (Kind::EXIT, record_of(&exit, &[])),
         (Kind::EXEC, whole_exec()),
+        (Kind::DUMP, whole_dump()),
         (Kind::ACCESS, open_bytes(open_head(record::Object::FILE), b"credentials\0.aws\0")),
     ] {
         for len in 0..bytes.len() {
@@ -235,7 +248,7 @@ fn a_record_cut_anywhere_is_an_error() {
 
 #[test]
 fn what_it_does_not_know_is_an_error() {
-    for kind in [0, 6, 255, u16::MAX] {
+    for kind in [0, 7, 255, u16::MAX] {
         let bytes = record_of(&Header { kind, ..Header::default() }, &[&[0; 512]]);
         assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Kind(kind));
     }

@@ -281,6 +281,7 @@ impl Entry {
             pid_namespace: standing.pid_namespace,
             cgroup: standing.cgroup,
             container: standing.container.as_deref().cloned(),
+            unit: None,
             since: *since,
             exited: self.exited,
             origin: *origin,

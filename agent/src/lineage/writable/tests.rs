@@ -51,6 +51,7 @@ pub(crate) fn process(path: &str, uid: u32) -> Process {
         pid_namespace: 0,
         cgroup: 0,
         container: None,
+        unit: None,
         since: KernelTime(0),
         exited: None,
         origin: Origin::Observed,

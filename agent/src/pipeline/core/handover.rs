@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use tokenhound_common::watch::FileKey;
 
-use crate::ingest::observation::{KernelTime, Object, Observation, Open, Way};
+use crate::ingest::observation::{Dump, Exit, KernelTime, Object, Observation, Open, Way};
 
 /// How long an open waits, in nanoseconds of kernel time.
 const WAIT_NS: u64 = 200_000_000;
@@ -45,7 +45,9 @@ impl Handover {
                 }
                 Vec::new()
             }
-            Observation::Exit(exit) => self.take(|waiting| waiting.open.task.key == exit.process),
+            Observation::Exit(Exit { process, .. }) | Observation::Dump(Dump { process, .. }) => {
+                self.take(|waiting| waiting.open.task.key == *process)
+            }
             Observation::Open(open) => self.open(open, may_start),
             Observation::Fork(_) | Observation::Change(_) => Vec::new(),
         }
@@ -106,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::ingest::{
-        observation::{Exec, Exit, KernelPath, OpenMode, Task},
+        observation::{Exec, KernelPath, OpenMode, Task},
         texts::Texts,
     };
 

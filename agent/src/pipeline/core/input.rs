@@ -10,6 +10,7 @@ use crate::{
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
+        actor::Class,
         container::Membership,
         model::{Chain, Process},
     },
@@ -36,6 +37,15 @@ pub enum Input {
     },
     /// A process was found to have a file of a store open.
     Holds(Holder),
+    /// The core of a process was found ([`Output::Dumped`]).
+    Core {
+        /// When it was found.
+        time: KernelTime,
+        /// Whose memory it is.
+        process: ProcessKey,
+        /// The file.
+        file: FileId,
+    },
     /// Nothing more will come: all that waits goes on.
     Drain,
     /// The wall clock, as kernel time shows it from now on.
@@ -69,6 +79,19 @@ pub struct Holder {
     pub process: ProcessKey,
     /// Which file.
     pub file: FileId,
+}
+
+/// A process whose memory was written to a file somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dumped {
+    /// When it ended.
+    pub time: KernelTime,
+    /// Which process.
+    pub process: ProcessKey,
+    /// Its user, who owns the core unless root does.
+    pub uid: u32,
+    /// Its working directory; empty where it is not known.
+    pub cwd: PathBuf,
 }
 
 /// Totals since the start.
@@ -138,6 +161,8 @@ pub enum Output {
         store: String,
         /// What is thought of it.
         verdict: Verdict,
+        /// What acts.
+        actor: Class,
         /// The reader's name, for display.
         reader: String,
     },
@@ -161,10 +186,14 @@ pub enum Output {
         /// The catalogue expects it to read the file.
         expected: bool,
     },
+    /// A process that had read a store was dumped: look for its core.
+    Dumped(Dumped),
     /// A store was changed otherwise than through a descriptor.
     Change(StoreChange),
     /// A file of a store: watch it whatever name leads to it.
     Watch(FileId),
+    /// The core of a process that had read a store: watch it.
+    WatchCore(FileId),
     /// Records were lost.
     Lost {
         /// Label of the reason.

@@ -6,6 +6,7 @@
 //! A new kind of observation needs an arm in [`Core::observe`].
 
 mod changes;
+mod dumps;
 mod handover;
 mod health;
 pub mod input;
@@ -17,8 +18,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
-pub use self::input::{Holder, Input, Losses, Output, User, World};
-use self::{handover::Handover, health::Health, names::Names, processes::Processes};
+pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
+use self::{dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes};
 use crate::{
     catalogue::{
         Catalogue,
@@ -34,10 +35,11 @@ use crate::{
     finding::model::Salt,
     ingest::{
         clock::Clock,
-        observation::{Inspected, KernelTime, Object, Observation, Open, Way},
+        observation::{Inspected, Inspection, KernelTime, Object, Observation, Open, Way},
         reorder::Reorder,
         sequence::Sequences,
     },
+    lineage::actor::classify,
     policy::Policy,
 };
 
@@ -106,6 +108,7 @@ pub struct Core {
     processes: Processes,
     names: Names,
     handover: Handover,
+    dumps: Dumps,
     engine: Engine,
     health: Health,
     counts: Counts,
@@ -129,6 +132,7 @@ impl Core {
             reorder: Reorder::new(REORDER_WINDOW_NS, REORDER_LIMIT),
             names: Names::default(),
             handover: Handover::default(),
+            dumps: Dumps::default(),
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
@@ -140,7 +144,8 @@ impl Core {
     #[must_use]
     pub fn variables(catalogue: &Catalogue) -> Vec<String> {
         let personality = process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned());
-        catalogue.environment_variables().into_iter().chain(personality).collect()
+        let actors = catalogue.actors().variables();
+        catalogue.environment_variables().into_iter().chain(actors).chain(personality).collect()
     }
 
     /// Works on one input.
@@ -158,6 +163,7 @@ impl Core {
             Input::Drain => self.release(KernelTime(u64::MAX), world, out),
             Input::Written { file, by } => self.written(file, by, out),
             Input::Holds(holder) => self.holds(holder, world, out),
+            Input::Core { time, process, file } => self.found_core(process, file, time, out),
             Input::Clock(clock) => self.clock = clock,
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
@@ -226,11 +232,16 @@ impl Core {
         if let Observation::Change(change) = observation {
             self.changed(change, world, out);
         }
+        let Self { dumps, catalogue, names, processes, .. } = self;
+        dumps.observe(observation, |open| dumps::of_store(catalogue, names, processes, open));
         let may_start = matches!(observation, Observation::Open(open) if self.processes.may_start(open.task.key));
         for open in self.handover.observe(observation, may_start) {
             if !open.canary {
                 self.opened(&open, world, out);
             }
+        }
+        if let Observation::Dump(dump) = observation {
+            self.dumped(dump, out);
         }
     }
 
@@ -285,7 +296,10 @@ impl Core {
             }
             Target::Process(..) => Vec::new(),
         };
+        let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
+        let class = actor.class();
         let access = Access {
+            actor,
             time: open.time,
             wall: self.clock.wall(open.time),
             user_name: user.map(|user| user.name),
@@ -297,7 +311,7 @@ impl Core {
         let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            out(Output::Read { store: store.clone(), verdict: *verdict, reader: name.clone() });
+            out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
         }
         deliver(outcome, world, out);
     }
@@ -313,15 +327,20 @@ impl Core {
     fn target(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) -> Option<Target> {
         match open.object {
             Object::Process(how, Inspected::Key(key)) => {
-                Some(Target::Process(how, self.processes.get(key).map(Box::new)))
+                Some(Target::Process(how, self.processes.get(key).map(Box::new), None))
             }
             Object::Process(how, Inspected::Pid(pid)) => {
                 // It may have ended; a thread's number only /proc knows.
                 let namespace = open.task.pid_namespace;
                 let key = self.processes.by_pid(pid, namespace, open.time).or_else(|| world.find(pid, namespace));
-                Some(Target::Process(how, key.and_then(|key| self.processes.get(key)).map(Box::new)))
+                let process = key.and_then(|key| self.processes.get(key));
+                Some(Target::Process(how, process.map(Box::new), None))
             }
             Object::File => {
+                if let Some(process) = self.dumps.core(open.file.id) {
+                    let (process, core) = (process.clone().map(Box::new), open.path.path.clone());
+                    return open.mode.read.then_some(Target::Process(Inspection::CoreDump, process, Some(core)));
+                }
                 let overrides = self.processes.overrides();
                 let homes = self.processes.homes();
                 // Of what a program was started with the record has no name.
@@ -375,5 +394,6 @@ fn kind(observation: &Observation) -> &'static str {
             Object::Process(..) => "inspection",
         },
         Observation::Change(_) => "change",
+        Observation::Dump(_) => "dump",
     }
 }

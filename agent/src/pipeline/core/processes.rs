@@ -100,7 +100,7 @@ impl Processes {
             Observation::Exec(exec) => exec.task.key,
             Observation::Open(open) => open.task.key,
             Observation::Change(change) => change.task.key,
-            Observation::Fork(_) | Observation::Exit(_) => return,
+            Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => return,
         };
         if change == Change::Unresolved
             && let Some(process) = world.resolve(key)
@@ -162,7 +162,8 @@ impl Processes {
     pub fn chain(&mut self, key: ProcessKey, at: KernelTime, world: &mut dyn World) -> Option<Chain> {
         let mut chain = self.table.chain(key, at)?;
         for process in chain.processes.iter_mut().filter(|process| process.container.is_none()) {
-            process.container = self.containers.of(process.cgroup, || world.membership(process.key));
+            let membership = self.containers.of(process.cgroup, || world.membership(process.key));
+            (process.container, process.unit) = membership.map_or((None, None), |found| (found.container, found.unit));
         }
         world.fill_writable(&mut chain);
         Some(chain)

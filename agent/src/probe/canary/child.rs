@@ -8,6 +8,8 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions};
 
+use crate::ingest::observation::Inspection;
+
 /// Name of the hidden subcommand that waits for the end of its input.
 pub const SUBCOMMAND: &str = "canary";
 
@@ -60,8 +62,21 @@ impl Canary {
                 rustix::process::pidfd_getfd(child, 0, PidfdGetfdFlags::empty())?;
                 Ok(())
             }
-            "sys_enter_ptrace" | "ptrace_access_vm" => self.trace(),
+            "sys_enter_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => self.trace(),
             _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// What the hook of that name must say of [`Canary::inspect`].
+    #[must_use]
+    pub fn shows(hook: &str) -> Option<Inspection> {
+        match hook {
+            "sys_enter_process_vm_readv" | "security_ptrace_access_check" | "ptrace_access_check" => {
+                Some(Inspection::ProcessVmReadv)
+            }
+            "sys_enter_pidfd_getfd" => Some(Inspection::PidfdGetfd),
+            "sys_enter_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => Some(Inspection::PtracePeek),
+            _ => None,
         }
     }
 

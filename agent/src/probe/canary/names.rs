@@ -8,6 +8,8 @@ use rustix::{
     thread::UnshareFlags,
 };
 
+use crate::ingest::observation::What;
+
 /// Does to the file at `path` what the hook of that name is asked about, and undoes it.
 ///
 /// # Errors
@@ -24,6 +26,20 @@ pub fn change(path: &Path, hook: &str) -> io::Result<()> {
         "inode_setattr" => fs::set_permissions(path, fs::Permissions::from_mode(0o600)),
         "sb_mount" | "move_mount" => elsewhere(path, hook == "move_mount"),
         _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Whether a record says what the hook of that name must say of [`change`].
+#[must_use]
+pub fn shows(hook: &str, what: &What) -> bool {
+    match hook {
+        "inode_link" => matches!(what, What::Link(_)),
+        "inode_unlink" => *what == What::Unlink,
+        "inode_rename" => matches!(what, What::Rename(_) | What::Replace(_)),
+        "inode_symlink" => matches!(what, What::Symlink(_)),
+        "inode_setattr" => matches!(what, What::Mode(_)),
+        "sb_mount" | "move_mount" => matches!(what, What::Mount(_)),
+        _ => false,
     }
 }
 

@@ -1,0 +1,208 @@
+//! How much a finding matters, and why: one pure function for all detectors. `docs/design/severity.md` explains it, with
+//! tables that are made from it.
+//!
+//! It starts from what was done, goes up with whoever acts and with what hides, and goes down for one thing only: a
+//! person at the prompt of their own terminal.
+
+use super::{
+    access::{Access, Target},
+    judge::StoreFacts,
+    words,
+};
+use crate::{
+    finding::severity::Severity,
+    ingest::observation::{Inspection, Way},
+    lineage::{
+        actor::{Actor, Class, Viewer},
+        model::{Process, Script},
+    },
+};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed<'a> {
+    /// A store was read by a reader that is not expected.
+    Read {
+        /// The most dangerous store that the file belongs to.
+        store: &'a StoreFacts,
+        /// It may well be an expected reader, but that cannot be proved.
+        weak: bool,
+    },
+    /// Several stores were.
+    Sweep {
+        /// A tier 1 store is among them.
+        tier_one: bool,
+    },
+    /// Another process was looked into.
+    Inspection {
+        /// How.
+        how: Inspection,
+        /// It belongs to another user.
+        foreign: bool,
+        /// The reader is a debugger.
+        debugger: bool,
+    },
+}
+
+/// What is known of the reader and of how it came to the content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Its program has no name on disk: deleted, or a memfd.
+    pub hidden: bool,
+    /// An interpreter whose code comes from its command line, its input or a descriptor.
+    pub inline: bool,
+    /// Somebody handed it an open descriptor.
+    pub passed: bool,
+    /// The file is its user's own, and its program only shows what it reads.
+    pub viewing: bool,
+}
+
+impl Manner {
+    /// What an access shows.
+    #[must_use]
+    pub fn of(access: &Access, stores: &[&StoreFacts]) -> Self {
+        let Some(reader) = access.chain.processes.first() else { return Self::default() };
+        let executable = &reader.executable;
+        let (way, viewing) = match &access.target {
+            Target::Store { way, file, .. } => (*way, file.uid == reader.uid && views(&access.actor, *way, stores)),
+            Target::Process(..) => (Way::Open, false),
+        };
+        Self {
+            hidden: executable.links == 0 && executable.id.inode != 0 && !executable.path.as_os_str().is_empty(),
+            inline: reader.script == Some(Script::Inline),
+            passed: matches!(way, Way::Receive | Way::Read | Way::Map),
+            viewing: viewing && is_plain(reader),
+        }
+    }
+}
+
+/// Does the reader's program only show files of these stores, opened in this way?
+fn views(actor: &Actor, way: Way, stores: &[&StoreFacts]) -> bool {
+    match &actor.viewer {
+        // The shell opens, the viewer reads: `less < file`.
+        Some(Viewer::Any) => matches!(way, Way::Open | Way::Exec),
+        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().all(|store| only.contains(&store.id)),
+        None => false,
+    }
+}
+
+fn is_plain(reader: &Process) -> bool {
+    reader.script.is_none() && reader.euid == reader.uid
+}
+
+/// A severity with its reasons, one clause each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+impl Assessment {
+    fn at_least(&mut self, least: Severity, reason: String) {
+        self.severity = self.severity.max(least);
+        self.reasons.push(reason);
+    }
+
+    fn step(&mut self, by: i8, reason: String) {
+        let at = Severity::ALL.iter().position(|severity| *severity == self.severity).unwrap_or_default();
+        let to = at.saturating_add_signed(by.into()).min(Severity::ALL.len() - 1);
+        self.severity = Severity::ALL[to];
+        self.reasons.push(reason);
+    }
+}
+
+/// How much `deed` matters when `actor` does it in this `manner`.
+#[must_use]
+pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
+    let (severity, reason) = base(deed);
+    let mut assessment = Assessment { severity, reasons: vec![reason] };
+    if matches!(deed, Deed::Read { store, .. } if store.perhaps) {
+        return assessment;
+    }
+    if actor.at_prompt
+        && !manner.hidden
+        && !manner.inline
+        && !manner.passed
+        && at_own_terminal(deed, manner, &mut assessment)
+    {
+        return assessment;
+    }
+    up(actor, manner, &mut assessment);
+    if let Deed::Read { store, weak } = deed
+        && actor.at_prompt
+        && (weak || store.broad)
+        && !manner.hidden
+        && !manner.inline
+        && !manner.passed
+    {
+        assessment.step(-1, "a person started it at a prompt, and the doubt is small".to_owned());
+    }
+    assessment
+}
+
+/// What was done, whoever does it.
+fn base(deed: Deed<'_>) -> (Severity, String) {
+    match deed {
+        Deed::Read { store, .. } if store.perhaps => (
+            Severity::Informational,
+            format!("{} keeps a secret in this file only at times: a read alone says little", store.id),
+        ),
+        Deed::Read { store, .. } if store.tier <= 1 => {
+            (Severity::High, format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id))
+        }
+        Deed::Read { store, .. } => (Severity::Medium, format!("{} is a tier {} store", store.id, store.tier)),
+        Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
+        Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
+        Deed::Inspection { how, foreign, .. } => {
+            let severity = if how != Inspection::Environ && foreign { Severity::Critical } else { Severity::High };
+            (severity, words::why_inspection_matters(how).to_owned())
+        }
+    }
+}
+
+/// A person at the prompt of their own terminal, doing what a person does there. Returns whether it is that.
+fn at_own_terminal(deed: Deed<'_>, manner: Manner, assessment: &mut Assessment) -> bool {
+    let (severity, reason) = match deed {
+        Deed::Read { .. } if manner.viewing => {
+            (Severity::Informational, "a person looks at their own token in their own terminal")
+        }
+        Deed::Sweep { .. } if manner.viewing => {
+            (Severity::Low, "a person looks through their own files in their own terminal")
+        }
+        Deed::Inspection { debugger: true, .. } => (Severity::Informational, "a debugger that was typed at a prompt"),
+        _ => return false,
+    };
+    assessment.severity = severity;
+    assessment.reasons.push(reason.to_owned());
+    true
+}
+
+fn up(actor: &Actor, manner: Manner, assessment: &mut Assessment) {
+    match actor.class() {
+        Class::PackageScript => {
+            let reason = "code of a package acts: nobody typed this, and no install needs it".to_owned();
+            assessment.at_least(Severity::High, reason);
+        }
+        Class::AiAgent => {
+            let reason = "an AI agent acts: what it reads goes to its model, and what it does others may have written";
+            assessment.at_least(Severity::High, reason.to_owned());
+        }
+        _ => {}
+    }
+    if manner.inline && actor.class() != Class::Interactive {
+        let reason = "the code came from a command line, an input or a descriptor: nobody can say what ran";
+        assessment.at_least(Severity::High, reason.to_owned());
+    }
+    if manner.passed {
+        let reason = "the descriptor was opened by another process: the file was not read in the plain way";
+        assessment.at_least(Severity::High, reason.to_owned());
+    }
+    if manner.hidden {
+        assessment.step(1, "the reader's program has no name on disk (deleted, or only in memory)".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;
