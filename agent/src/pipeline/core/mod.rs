@@ -299,7 +299,7 @@ impl Core {
             target,
             chain,
         };
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
+        let Some(judgements) = judge::apply(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
