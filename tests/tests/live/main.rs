@@ -4,11 +4,13 @@
 mod actors;
 mod agent;
 mod bad_input;
+mod captures;
 mod demo;
 mod innocents;
 mod inspection;
 mod lives;
 mod pass_through;
+mod restart;
 mod sweeps;
 mod thieves;
 mod verifier;
