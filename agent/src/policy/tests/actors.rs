@@ -77,3 +77,11 @@ fn mistakes_about_actors_are_explained() {
         assert!(outcome.text.contains(said), "{text}: {}", outcome.text);
     }
 }
+
+/// What the documents show is right.
+#[test]
+fn the_page_shows_a_right_policy() {
+    let page = include_str!("../../../../docs/policy.md");
+    let shown = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(outcome(shown).text, "p.yaml: right, 2 exceptions, 2 restrictions");
+}
