@@ -114,7 +114,6 @@ pub struct Core {
     engine: Engine,
     health: Health,
     counts: Counts,
-    newest: KernelTime,
 }
 
 impl Core {
@@ -138,7 +137,6 @@ impl Core {
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
-            newest: KernelTime(0),
         }
     }
 
@@ -156,7 +154,6 @@ impl Core {
         match input {
             Input::Record(ring, decoded) => {
                 self.sequences.note(ring, &decoded.header);
-                self.newest = self.newest.max(decoded.observation.time());
                 self.counts.add(kind(&decoded.observation), 1);
                 self.reorder.push(decoded.observation);
             }
@@ -172,12 +169,6 @@ impl Core {
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
         }
-    }
-
-    /// Latest kernel time of a record so far.
-    #[must_use]
-    pub fn newest(&self) -> KernelTime {
-        self.newest
     }
 
     /// Whether records wait for their order.
@@ -313,7 +304,7 @@ impl Core {
             chain,
         };
         let injected = self.engine.is_injected(&access);
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements, injected) else { return };
+        let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
