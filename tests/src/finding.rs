@@ -107,6 +107,29 @@ impl Finding {
         self.0.pointer("/unmapped/tokenhound/access/path_in_root")?.as_str()
     }
 
+    /// Class of what acts.
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        self.text("/unmapped/tokenhound/actor/class")
+    }
+
+    /// Class and id of what acts, and of those on whose behalf it does, nearest first: `package-script npm`.
+    #[must_use]
+    pub fn actors(&self) -> Vec<String> {
+        let party = |party: &Value| {
+            let text = |key: &str| party[key].as_str().unwrap_or("-").to_owned();
+            format!("{} {}", text("class"), text("id"))
+        };
+        let first = self.0.pointer("/unmapped/tokenhound/actor");
+        first.into_iter().chain(self.list("/unmapped/tokenhound/actor/on_behalf_of")).map(party).collect()
+    }
+
+    /// What variables tell of what acts: `session`, `job`, `step`, `package`, `script`.
+    #[must_use]
+    pub fn told_of_actor(&self, detail: &str) -> &str {
+        self.text(&format!("/unmapped/tokenhound/actor/{detail}"))
+    }
+
     /// What of another process was looked into: `environ`, `mem`, `ptrace-peek`, ...
     #[must_use]
     pub fn object(&self) -> &str {
@@ -154,7 +177,7 @@ impl Finding {
     #[must_use]
     pub fn brief(&self) -> String {
         format!(
-            "{} {} {:?} {} by {} {:?} script {:?} known as {:?}",
+            "{} {} {:?} {} by {} {:?} script {:?} known as {:?} for {:?}",
             self.severity(),
             self.detector(),
             self.stores(),
@@ -162,7 +185,8 @@ impl Finding {
             self.reader(),
             self.lineage(),
             self.script(),
-            self.known_as()
+            self.known_as(),
+            self.actors()
         )
     }
 }

@@ -1,23 +1,33 @@
 //! A directory of its own for each test, and the tokens that lie in it.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Mutex,
 };
-
-use tempfile::TempDir;
 
 use crate::token;
 
 /// Uid and gid of `nobody`.
 pub const NOBODY: u32 = 65534;
 
+/// Where stages lie whose names do not change.
+const STORIES: &str = "/run/tokenhound-story";
+
 /// The directory, removed at the end.
 pub struct Stage {
-    directory: TempDir,
+    directory: PathBuf,
     tokens: Mutex<Vec<String>>,
+    /// Held while a name that does not change is ours.
+    _lock: Option<File>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What is left tells of nothing but made-up tokens.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
 }
 
 impl Stage {
@@ -30,7 +40,30 @@ impl Stage {
     pub fn new() -> Self {
         let parent = if Path::new("/run").is_dir() { PathBuf::from("/run") } else { std::env::temp_dir() };
         let directory = tempfile::Builder::new().prefix("th-test-").tempdir_in(parent).expect("make a directory");
-        let stage = Self { directory, tokens: Mutex::default() };
+        Self::at(directory.keep(), None)
+    }
+
+    /// An empty one with the same name each time, for what is kept under version control.
+    ///
+    /// # Panics
+    /// When there is no room.
+    #[must_use]
+    pub fn of_story(name: &str) -> Self {
+        let stories = Path::new(STORIES);
+        fs::create_dir_all(stories).expect("make a directory");
+        set_mode(stories, 0o711);
+        let lock = File::create(stories.join(format!("{name}.lock"))).expect("make a file");
+        lock.lock().expect("wait for others who play this story");
+        let directory = stories.join(name);
+        // Left by one that was killed.
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).expect("make a directory");
+        set_mode(&directory, 0o700);
+        Self::at(directory, Some(lock))
+    }
+
+    fn at(directory: PathBuf, lock: Option<File>) -> Self {
+        let stage = Self { directory, tokens: Mutex::default(), _lock: lock };
         for name in ["bin", "homes", "out", "catalogue.d", "policy.d"] {
             stage.directory(name);
         }
@@ -40,7 +73,7 @@ impl Stage {
     /// A path on it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 
     /// A directory on it, made with its parents if it is not there.
@@ -86,7 +119,7 @@ impl Stage {
 
     /// Lets others through to what they may read.
     pub fn open_to_others(&self) {
-        set_mode(self.directory.path(), 0o711);
+        set_mode(&self.directory, 0o711);
         for name in ["bin", "homes"] {
             set_mode(&self.path(name), 0o755);
         }

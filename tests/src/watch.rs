@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -21,6 +21,7 @@ pub struct Watch<'s> {
     command: Command,
     input: Vec<u8>,
     files: [PathBuf; 3],
+    capture: PathBuf,
 }
 
 /// What came of it.
@@ -30,24 +31,44 @@ pub struct Watched {
     pub ended: Ended,
     /// The findings file.
     pub findings: Vec<Finding>,
+    /// The findings file, byte for byte.
+    pub lines: String,
     /// The summary file.
     pub summary: String,
+    /// What was recorded meanwhile.
+    pub capture: PathBuf,
 }
 
 impl<'s> Watch<'s> {
-    /// With an empty catalogue and policy directory, and findings, summary and SARIF written to the stage.
+    /// With an empty catalogue and policy directory; findings, summary, SARIF and a capture are written to the stage.
     #[must_use]
     pub fn new(stage: &'s Stage) -> Self {
+        Self::by(stage, process::tokenhound())
+    }
+
+    /// The same from a copy of the agent on the stage, with nothing of where and by whom the test was started.
+    #[must_use]
+    pub fn of_story(stage: &'s Stage) -> Self {
+        let mut watch = Self::by(stage, stage.program("tokenhound", &process::tokenhound()));
+        let home = stage.directory("homes/nobody-at-all");
+        watch.command.env_clear().env("TOKENHOUND_LOG", "debug").env("PATH", "/usr/bin:/bin").env("HOME", home);
+        watch.command.current_dir("/");
+        watch
+    }
+
+    fn by(stage: &'s Stage, program: PathBuf) -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let files = ["findings", "summary", "sarif"].map(|kind| stage.path(&format!("out/{kind}-{run}")));
-        let mut command = Command::new(process::tokenhound());
+        let capture = stage.path(&format!("out/capture-{run}"));
+        let mut command = Command::new(program);
         command.arg("watch").env_remove("SUDO_UID").env("TOKENHOUND_LOG", "debug");
         for (option, file) in ["--findings", "--summary", "--sarif"].iter().zip(&files) {
             command.arg(option).arg(file);
         }
         command.arg("--catalogue").arg(stage.path("catalogue.d")).arg("--policy").arg(stage.path("policy.d"));
-        Self { stage, command, input: Vec::new(), files }
+        command.arg("--record").arg(&capture);
+        Self { stage, command, input: Vec::new(), files, capture }
     }
 
     /// Another argument.
@@ -71,7 +92,8 @@ impl<'s> Watch<'s> {
         self
     }
 
-    /// Watches `command`, searches everything written for tokens, and checks every finding against the schema.
+    /// Watches `command`, searches everything written for tokens, checks every finding against the schema, and that a
+    /// replay of what was recorded meanwhile gives the same bytes.
     ///
     /// # Panics
     /// When something is wrong with what was written.
@@ -94,8 +116,30 @@ impl<'s> Watch<'s> {
             let results = sarif.pointer("/runs/0/results").and_then(serde_json::Value::as_array);
             assert_eq!(results.map(Vec::len), Some(list.len()), "{sarif}");
         }
-        Watched { ended, findings: list, summary: read(summary) }
+        let lines = read(findings);
+        self.stage.search("the capture", &fs::read(&self.capture).expect("a capture"));
+        let (replayed, said) = replay(self.stage, &self.capture);
+        assert_eq!(replayed, lines, "a replay gives the same lines, latency included: it was recorded\n{said}");
+        for trouble in ["missing", "no answer", "not ended in order", "another"] {
+            assert!(!said.contains(trouble), "{said}");
+        }
+        Watched { ended, findings: list, lines, summary: read(summary), capture: self.capture }
     }
+}
+
+/// The findings that a replay gives, byte for byte, and what it says.
+///
+/// # Panics
+/// When the capture cannot be replayed.
+#[must_use]
+pub fn replay(stage: &Stage, capture: &Path) -> (String, String) {
+    let findings = capture.with_extension("replayed");
+    let mut command = Command::new(process::tokenhound());
+    command.arg("replay").arg(capture).arg("--findings").arg(&findings);
+    command.arg("--catalogue").arg(stage.path("catalogue.d")).arg("--policy").arg(stage.path("policy.d"));
+    let ended = process::run(&mut command, b"");
+    assert_eq!(ended.code(), 0, "{}", ended.err());
+    (fs::read_to_string(findings).expect("a findings file"), ended.err())
 }
 
 impl Watched {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use tokenhound_common::fields::FIELDS;
 
+use crate::cmd;
 use crate::place::Place;
 use crate::setup::{self, Group};
 use crate::vm;
@@ -21,6 +22,8 @@ pub(crate) enum What {
     Btf,
     /// What each kernel program costs the verifier, on the kernels of the guests and on this one.
     Verifier,
+    /// Captures of stories, played on this machine as root, and what is found in them.
+    Captures,
 }
 
 /// Where the blobs go, from the root of the checkout.
@@ -41,7 +44,24 @@ pub(crate) fn run(place: &Place, what: What, kernels: &[String]) -> anyhow::Resu
             let named: Vec<&str> = kernels.iter().map(String::as_str).collect();
             verifier::bless(place, if named.is_empty() { &SERIES } else { &named })
         }
+        What::Captures => captures(place),
     }
+}
+
+/// The end-to-end test plays them, the agent's own test replays what was recorded then. One at a time, so that numbers
+/// of files do not depend on who comes first.
+fn captures(place: &Place) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("only root may load kernel programs: run this as root");
+    }
+    setup::run(place, &[Group::Test])?;
+    let agent = crate::build_agent(place)?;
+    let mut play = place.cargo();
+    play.args(["test", "--package", "tokenhound-tests", "--locked", "--test", "live", "captures"]);
+    cmd::run(play.args(["--", "--test-threads=1"]).env("TOKENHOUND_BIN", agent).env("TOKENHOUND_BLESS", "1"))?;
+    let mut replay = place.cargo();
+    replay.args(["test", "--package", "tokenhound", "--locked", "--lib", "captures_of_stories"]);
+    cmd::run(replay.env("TOKENHOUND_BLESS", "1"))
 }
 
 fn btf(place: &Place) -> anyhow::Result<()> {

@@ -253,6 +253,20 @@ impl Answer {
         (*of == key(asked)).then(|| answer.clone().map(membership))
     }
 
+    /// Who was asked about, and the answer, if there was one.
+    pub(super) fn membership_of(&self) -> Option<(ProcessKey, Membership)> {
+        let Self::Membership(of, Some(_)) = self else { return None };
+        let asked = process_key(*of);
+        Some((asked, self.to_membership(asked)??))
+    }
+
+    /// Takes out what was said of processes that `keep` does not hold.
+    pub(super) fn cut(&mut self, keep: impl Fn(ProcessKey) -> bool) {
+        if let Self::Writable(programs) = self {
+            programs.retain(|program| keep(process_key(program.key)));
+        }
+    }
+
     pub(super) fn to_gone(&self) -> Option<Vec<ProcessKey>> {
         let Self::Gone(answer) = self else { return None };
         Some(answer.iter().copied().map(process_key).collect())

@@ -96,6 +96,21 @@ impl Header {
         }
     }
 
+    /// Whose accesses were reported.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self.scope {
+            ScopeEntry::Host => Scope::Host,
+            ScopeEntry::Descendants => Scope::Descendants,
+        }
+    }
+
+    /// Thread-group id of the agent.
+    #[must_use]
+    pub fn own(&self) -> u32 {
+        self.own
+    }
+
     /// What findings say of the machine.
     #[must_use]
     pub fn host(&self) -> Host {
@@ -117,10 +132,7 @@ impl Header {
         Setup {
             catalogue,
             policy,
-            scope: match self.scope {
-                ScopeEntry::Host => Scope::Host,
-                ScopeEntry::Descendants => Scope::Descendants,
-            },
+            scope: self.scope(),
             salt: Salt::from_bytes(self.salt),
             tier: match self.tier {
                 TierEntry::Lsm => Tier::Lsm,

@@ -13,9 +13,10 @@
 //! ```
 //!
 //! Integers are little endian; what is no record is postcard. The layout and what it may hold is described in
-//! `docs/design/replay.md`.
+//! `docs/design/capture.md`.
 
 pub mod entry;
+pub mod excerpt;
 pub mod header;
 mod process;
 pub mod reader;
@@ -169,5 +170,7 @@ pub(crate) fn put(out: &mut Vec<u8>, value: &impl serde::Serialize) -> bool {
     }
 }
 
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod tests;

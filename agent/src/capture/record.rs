@@ -28,6 +28,14 @@ pub fn clean(bytes: &[u8], observation: &Observation, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// The record with another sequence number.
+#[must_use]
+pub(super) fn renumbered(bytes: &[u8], sequence: u64) -> Vec<u8> {
+    let Some(mut header) = head::<record::Header>(bytes) else { return bytes.to_vec() };
+    header.sequence = sequence;
+    [header.as_bytes(), bytes.get(size_of::<record::Header>()..).unwrap_or_default()].concat()
+}
+
 fn head<T: FromBytes>(bytes: &[u8]) -> Option<T> {
     T::read_from_prefix(bytes).ok().map(|(head, _)| head)
 }

@@ -109,11 +109,11 @@ fn all<R: Read>(
 
 /// The world as it was. What it was not asked then it does not know.
 #[derive(Debug, Default)]
-struct Recorded {
+pub(super) struct Recorded {
     /// Answers to questions about the next input, in the order in which they were asked.
-    answers: VecDeque<Answer>,
-    time: KernelTime,
-    unanswered: u64,
+    pub(super) answers: VecDeque<Answer>,
+    pub(super) time: KernelTime,
+    pub(super) unanswered: u64,
 }
 
 impl Recorded {

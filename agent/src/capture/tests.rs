@@ -321,8 +321,7 @@ fn the_wire_is_the_one_that_captures_hold() {
     assert_eq!(
         digest, "daa320a02a0b5e41",
         "common/src/record.rs has changed. If a record that existed before now has other bytes or another meaning, raise \
-         capture::WIRE and record the captures of the tests anew (TOKENHOUND_BLESS=1 cargo xtask test live --only \
-         captures). Then put the new digest here"
+         capture::WIRE and record the captures of the tests anew (cargo xtask bless captures). Then put the new digest here"
     );
 }
 

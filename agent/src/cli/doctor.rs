@@ -34,9 +34,10 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
         Ok(inputs) => {
             let _ = writeln!(
                 text,
-                "  ok    catalogue: {} stores; policy: {} exceptions",
+                "  ok    catalogue: {} stores; policy: {} exceptions, {} restrictions",
                 inputs.catalogue.stores().len(),
-                inputs.policy.exceptions().len()
+                inputs.policy.exceptions().len(),
+                inputs.policy.restrictions().len()
             );
             inputs
         }

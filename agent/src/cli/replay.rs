@@ -9,8 +9,9 @@ use std::{
 use super::{CliError, Exit, load::Cost, session::Inputs};
 use crate::{
     capture::{
-        CaptureError,
+        CaptureError, excerpt,
         reader::Reader,
+        recorder::Place,
         replay::{Summary, replay},
     },
     config::Config,
@@ -34,6 +35,9 @@ pub(super) struct Options {
     /// Directory with policy files [default: /etc/tokenhound/policy.d].
     #[arg(long, value_name = "DIR")]
     policy: Option<PathBuf>,
+    /// Write what concerns the watched command, without the rest of the machine and its name, to this new file instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "findings")]
+    excerpt: Option<PathBuf>,
     /// Look for secrets in the records as if they came from the kernel. There are none; it is for measuring.
     #[arg(long, hide = true)]
     redact: bool,
@@ -48,6 +52,13 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), Config::default())?;
     if let Some(what) = reader.header().rules.difference(&inputs.rules) {
         eprintln!("tokenhound: this was recorded with another {what}; findings may differ from those made then");
+    }
+    if let Some(excerpt) = &options.excerpt {
+        let place = Place::create(excerpt).map_err(CliError::usage)?;
+        let records = excerpt::excerpt(&options.file, place, inputs.catalogue, inputs.policy);
+        let records = records.map_err(CliError::failure)?;
+        eprintln!("tokenhound: {} holds {records} records", excerpt.display());
+        return Ok(Exit::Success);
     }
     let mut sink = Sink::open(options.findings.as_deref(), reader.header().host())?;
     sink.quiet = options.measure;

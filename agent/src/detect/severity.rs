@@ -14,7 +14,7 @@ use crate::{
     ingest::observation::{Inspection, Way},
     lineage::{
         actor::{Actor, Class, Viewer},
-        model::{Process, Script},
+        model::{Process, Script, Writable},
     },
 };
 
@@ -53,6 +53,8 @@ pub struct Manner {
     pub inline: bool,
     /// Somebody handed it an open descriptor.
     pub passed: bool,
+    /// Its user cannot change its program, nor its script if it has one.
+    pub sound: bool,
     /// The file is its user's own, and its program only shows what it reads.
     pub viewing: bool,
 }
@@ -71,7 +73,8 @@ impl Manner {
             hidden: executable.links == 0 && executable.id.inode != 0 && !executable.path.as_os_str().is_empty(),
             inline: reader.script == Some(Script::Inline),
             passed: matches!(way, Way::Receive | Way::Read | Way::Map),
-            viewing: viewing && is_plain(reader),
+            sound: is_sound(reader),
+            viewing: viewing && reader.script.is_none() && reader.euid == reader.uid,
         }
     }
 }
@@ -81,13 +84,19 @@ fn views(actor: &Actor, way: Way, stores: &[&StoreFacts]) -> bool {
     match &actor.viewer {
         // The shell opens, the viewer reads: `less < file`.
         Some(Viewer::Any) => matches!(way, Way::Open | Way::Exec),
-        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().all(|store| only.contains(&store.id)),
+        // One of the stores that share the file is enough: it is the file that is looked at.
+        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().any(|store| only.contains(&store.id)),
         None => false,
     }
 }
 
-fn is_plain(reader: &Process) -> bool {
-    reader.script.is_none() && reader.euid == reader.uid
+fn is_sound(reader: &Process) -> bool {
+    let script = match &reader.script {
+        Some(Script::File { writable, .. }) => *writable == Writable::No,
+        Some(Script::Module(_) | Script::Inline) => false,
+        None => true,
+    };
+    reader.executable.writable == Writable::No && script
 }
 
 /// A severity with its reasons, one clause each.
@@ -121,23 +130,17 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     if matches!(deed, Deed::Read { store, .. } if store.perhaps) {
         return assessment;
     }
-    if actor.at_prompt
-        && !manner.hidden
-        && !manner.inline
-        && !manner.passed
-        && at_own_terminal(deed, manner, &mut assessment)
-    {
+    let person = actor.at_prompt && manner.sound && !(manner.hidden || manner.inline || manner.passed);
+    if person && at_own_terminal(deed, manner, &mut assessment) {
         return assessment;
     }
     up(actor, manner, &mut assessment);
     if let Deed::Read { store, weak } = deed
-        && actor.at_prompt
+        && person
         && (weak || store.broad)
-        && !manner.hidden
-        && !manner.inline
-        && !manner.passed
     {
-        assessment.step(-1, "a person started it at a prompt, and the doubt is small".to_owned());
+        let reason = "a person started an installed program at a prompt, of which little is to be thought here";
+        assessment.step(-1, reason.to_owned());
     }
     assessment
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
+use foldhash::fast::RandomState;
 use tokenhound_common::{
     process::ProcessKey,
     record::{self, Header, Kind},
@@ -54,7 +55,7 @@ pub struct Decoded {
 /// Turns records into observations. Knows which environment variables may pass; all others are dropped here.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    keep: HashSet<String>,
+    keep: HashSet<String, RandomState>,
     /// Records come from a capture: secrets were taken out when it was made.
     clean: bool,
     /// For texts until their length is known.
@@ -69,7 +70,7 @@ impl Decoder {
     /// A decoder that lets the variables in `keep` pass.
     #[must_use]
     pub fn new(keep: HashSet<String>) -> Self {
-        Self { keep, ..Self::default() }
+        Self { keep: keep.into_iter().collect(), ..Self::default() }
     }
 
     /// A decoder for the records of a capture, which hold only what a decoder has let pass. Arguments are not looked at
@@ -156,9 +157,8 @@ impl Decoder {
             }
             return;
         }
-        let args = strings(bytes).map(<[u8]>::to_vec).collect();
-        let args = if truncated && !bytes.ends_with(&[0]) { redact::redact_cut(args) } else { redact::redact(args) };
-        args.iter().for_each(|arg| out.close(&[arg.as_bytes()]));
+        let cut = truncated && !bytes.ends_with(&[0]);
+        redact::each(strings(bytes), cut, |arg| out.close(&[arg.as_bytes()]));
     }
 
     /// The variables that may pass. A last entry that was cut is dropped: its value would be wrong.

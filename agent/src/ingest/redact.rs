@@ -10,7 +10,7 @@
 //!
 //! Every scanner is linear in the length of the argument and total.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use self::options::{Meaning, Seen};
 
@@ -27,14 +27,14 @@ pub const REDACTED: &str = "<redacted>";
 /// The arguments with secrets replaced. Invalid UTF-8 becomes U+FFFD.
 #[must_use]
 pub fn redact(args: Vec<Vec<u8>>) -> Vec<String> {
-    line(args, false)
+    list(&args, false)
 }
 
 /// The same for arguments that were cut at their end: what the cut left of a last secret cannot be recognised, so the
 /// last word goes unless it is a path or an option's name.
 #[must_use]
 pub fn redact_cut(args: Vec<Vec<u8>>) -> Vec<String> {
-    line(args, true)
+    list(&args, true)
 }
 
 /// One value that stands alone, such as a variable's: shapes, fields and user parts of URLs.
@@ -43,17 +43,23 @@ pub fn redact_value(value: &str) -> String {
     let mut spans = Vec::new();
     by_content(value, false, &mut spans);
     fields::find(value, false, &mut spans);
-    replace(value, spans)
+    replace(value, spans).into_owned()
 }
 
-fn line(args: Vec<Vec<u8>>, cut: bool) -> Vec<String> {
-    let count = args.len();
+fn list(args: &[Vec<u8>], cut: bool) -> Vec<String> {
+    let mut redacted = Vec::with_capacity(args.len());
+    each(args.iter().map(Vec::as_slice), cut, |arg| redacted.push(arg.to_owned()));
+    redacted
+}
+
+/// [`redact`], or where the line was cut [`redact_cut`], one argument after the other.
+pub(super) fn each<'a>(args: impl Iterator<Item = &'a [u8]>, cut: bool, mut out: impl FnMut(&str)) {
     let mut line = Line::default();
-    let redacted = args.into_iter().enumerate().map(|(at, arg)| {
-        let text = String::from_utf8_lossy(&arg);
-        line.argument(&text, cut && at + 1 == count)
-    });
-    redacted.collect()
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        let text = String::from_utf8_lossy(arg);
+        out(&line.argument(&text, cut && args.peek().is_none()));
+    }
 }
 
 /// Where we are on a command line.
@@ -67,10 +73,10 @@ struct Line {
 }
 
 impl Line {
-    fn argument(&mut self, text: &str, cut: bool) -> String {
+    fn argument<'t>(&mut self, text: &'t str, cut: bool) -> Cow<'t, str> {
         let code = std::mem::replace(&mut self.code, text == "-c" || is_joined_code(text));
         if std::mem::take(&mut self.pending) && !options::is_option(text) && !text.is_empty() {
-            return REDACTED.to_owned();
+            return Cow::Borrowed(REDACTED);
         }
         let mut spans = Vec::new();
         by_content(text, cut, &mut spans);
@@ -129,7 +135,7 @@ fn is_joined_code(text: &str) -> bool {
 fn by_content(text: &str, cut: bool, spans: &mut Vec<Range<usize>>) {
     shapes::find(text, cut, spans);
     shapes::find_random(text, spans);
-    if cut || text.contains("://") {
+    if cut || (text.as_bytes().contains(&b':') && text.contains("://")) {
         for word in words(text) {
             fields::find_userinfo(text, word, spans);
         }
@@ -160,9 +166,9 @@ fn value_end(bytes: &[u8], word: &Range<usize>) -> usize {
 }
 
 /// Puts [`REDACTED`] in the place of each span; neighbours become one.
-fn replace(text: &str, mut spans: Vec<Range<usize>>) -> String {
+fn replace(text: &str, mut spans: Vec<Range<usize>>) -> Cow<'_, str> {
     if spans.is_empty() {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     spans.sort_by_key(|span| span.start);
     let mut result = String::with_capacity(text.len());
@@ -171,7 +177,7 @@ fn replace(text: &str, mut spans: Vec<Range<usize>>) -> String {
     for span in spans.into_iter().filter(|span| !span.is_empty()) {
         if span.start > done || (done == 0 && !open) {
             // A span never cuts a character; if one did, nothing of the argument would be shown.
-            let Some(kept) = text.get(done..span.start) else { return REDACTED.to_owned() };
+            let Some(kept) = text.get(done..span.start) else { return Cow::Borrowed(REDACTED) };
             result.push_str(kept);
             result.push_str(REDACTED);
         }
@@ -180,7 +186,7 @@ fn replace(text: &str, mut spans: Vec<Range<usize>>) -> String {
     }
     match text.get(done..) {
         Some(rest) => result.push_str(rest),
-        None => return REDACTED.to_owned(),
+        None => return Cow::Borrowed(REDACTED),
     }
-    result
+    Cow::Owned(result)
 }

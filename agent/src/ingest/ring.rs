@@ -11,6 +11,30 @@ use crate::ingest::sequence::Ring;
 /// never pauses must not starve the reader.
 pub const BATCH: usize = 1024;
 
+/// How many records were taken from each ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    hits: usize,
+    life: usize,
+}
+
+impl Drained {
+    /// Whether there was nothing.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        self.hits + self.life == 0
+    }
+
+    /// Whether a ring may hold more records that were written before this.
+    #[must_use]
+    pub const fn may_be_left(self, ring: Ring) -> bool {
+        match ring {
+            Ring::Hits => self.hits == BATCH,
+            Ring::Life => self.life == BATCH,
+        }
+    }
+}
+
 /// Both rings.
 pub struct Rings {
     hits: RingBuf<MapData>,
@@ -43,10 +67,10 @@ impl Rings {
     }
 
     /// Hands out up to [`BATCH`] records of each ring and returns how many there were. Hits come first, so that the
-    /// life records written before a hit are in the same batch or an earlier one.
-    pub fn drain(&mut self, mut take: impl FnMut(Ring, &[u8])) -> usize {
-        drain_one(&mut self.hits, |bytes| take(Ring::Hits, bytes))
-            + drain_one(&mut self.life, |bytes| take(Ring::Life, bytes))
+    /// life records written before a hit are in the same batch or an earlier one, unless some are left.
+    pub fn drain(&mut self, mut take: impl FnMut(Ring, &[u8])) -> Drained {
+        let hits = drain_one(&mut self.hits, |bytes| take(Ring::Hits, bytes));
+        Drained { hits, life: drain_one(&mut self.life, |bytes| take(Ring::Life, bytes)) }
     }
 }
 

@@ -40,6 +40,7 @@ use crate::{
         clock::{self, Clock},
         decode::Decoder,
         observation::KernelTime,
+        ring::Drained,
         sequence::Ring,
     },
     lineage::backfill,
@@ -108,6 +109,8 @@ struct Flow {
     world: Live,
     decoder: Decoder,
     recorder: Option<Recorder>,
+    /// Latest kernel time of a record, of hits and of process life.
+    newest: [KernelTime; 2],
 }
 
 impl Flow {
@@ -122,6 +125,8 @@ impl Flow {
     fn take(&mut self, ring: Ring, bytes: &[u8]) {
         let input = match self.decoder.decode(bytes) {
             Ok(decoded) => {
+                let newest = &mut self.newest[usize::from(ring == Ring::Life)];
+                *newest = (*newest).max(decoded.observation.time());
                 if let Some(recorder) = &mut self.recorder {
                     recorder.record(ring, bytes, &decoded);
                 }
@@ -185,7 +190,8 @@ impl Pipeline {
             Recorder::start(place, &Header::new(&setup, &host, rules)).map_err(PipelineError::Record)
         });
         let recorder = recorder.transpose()?;
-        let mut flow = Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder };
+        let mut flow =
+            Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder, newest: Default::default() };
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc. The
         // homes and variables that it teaches are asked for below, all at once.
         for process in flow.world.running() {
@@ -246,7 +252,14 @@ impl Pipeline {
     /// Takes in everything that the kernel had reported before this call.
     fn finish(&mut self) -> Ended {
         let until = clock::now();
-        while self.flow.core.newest() < until && self.drain() > 0 {}
+        loop {
+            let drained = self.drain();
+            let [hits, life] = self.flow.newest;
+            let read = |ring, newest| !drained.may_be_left(ring) || newest >= until;
+            if drained.is_nothing() || (read(Ring::Hits, hits) && read(Ring::Life, life)) {
+                break;
+            }
+        }
         self.feed(Input::Drain);
         self.health();
         if let Some(recorder) = &mut self.flow.recorder {
@@ -257,11 +270,15 @@ impl Pipeline {
     }
 
     fn turn(&mut self) {
-        self.drain();
+        let drained = self.drain();
         self.apply_watchset(false);
         let now = clock::now();
-        if self.flow.core.is_due(now) {
-            self.feed(Input::Time(now));
+        // A hit must not go on before the forks and execs before it, of which some may not have been read yet: a reader that
+        // nobody saw start is a stranger.
+        let [_, life] = self.flow.newest;
+        let read = if drained.may_be_left(Ring::Life) { life.min(now) } else { now };
+        if self.flow.core.is_due(read) {
+            self.feed(Input::Time(read));
         }
         if self.edge.holders.due(now) {
             self.look_at_holders(now);
@@ -301,7 +318,7 @@ impl Pipeline {
         }
     }
 
-    fn drain(&mut self) -> usize {
+    fn drain(&mut self) -> Drained {
         let Self { sensor, flow, .. } = self;
         sensor.rings.drain(|ring, bytes| flow.take(ring, bytes))
     }

@@ -1,18 +1,26 @@
 //! What is wrong with exceptions that can each be read: too broad, unknown stores, never reached.
 
-use super::{Exception, PROCESS};
+use std::path::Path;
+
+use super::{Exception, PROCESS, Policy, Restriction};
 use crate::{
     catalogue::{
         Catalogue,
         pattern::{Pattern, name_matches},
     },
     ingest::observation::Inspection,
-    yaml::Problems,
+    lineage::actor::Class,
+    yaml::{Place, Problems, fields::suggest},
 };
 
-pub(super) fn together(exceptions: &[Exception], catalogue: &Catalogue, problems: &mut Problems) {
+pub(super) fn together(policy: &Policy, catalogue: &Catalogue, problems: &mut Problems) {
+    let exceptions = &policy.exceptions;
+    for restriction in &policy.restrictions {
+        self::restriction(restriction, catalogue, problems);
+    }
     for (i, exception) in exceptions.iter().enumerate() {
-        stores(exception, catalogue, problems);
+        stores((&exception.store, &exception.file, exception.place), catalogue, problems);
+        actors((&exception.actor, &exception.file, exception.place), catalogue, problems);
         breadth(exception, catalogue, problems);
         if let Some(earlier) = exceptions[..i].iter().find(|earlier| swallows(earlier, exception)) {
             let message = if swallows(exception, earlier) {
@@ -25,8 +33,11 @@ pub(super) fn together(exceptions: &[Exception], catalogue: &Catalogue, problems
     }
 }
 
-fn stores(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
-    for wanted in &exception.store {
+/// Words of an entry, with where it stands.
+type Words<'a> = (&'a [String], &'a Path, Place);
+
+fn stores((words, file, place): Words<'_>, catalogue: &Catalogue, problems: &mut Problems) {
+    for wanted in words {
         let known = inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
         if known {
             continue;
@@ -35,16 +46,53 @@ fn stores(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems)
             Some(near) => format!("did you mean \"{near}\"?"),
             None => "`tokenhound catalogue list` shows all".to_owned(),
         };
-        problems.error(&exception.file, exception.place, format!("no store \"{wanted}\" in the catalogue; {hint}"));
+        problems.error(file, place, format!("no store \"{wanted}\" in the catalogue; {hint}"));
+    }
+}
+
+fn actors((words, file, place): Words<'_>, catalogue: &Catalogue, problems: &mut Problems) {
+    let ids = catalogue.actors().rules().iter().map(|rule| rule.id.as_str());
+    let known: Vec<&str> = Class::ALL.iter().map(|class| class.name()).chain(ids).collect();
+    for wanted in words.iter().filter(|wanted| !known.contains(&wanted.as_str())) {
+        let classes = || Class::ALL.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ");
+        let hint = match suggest(wanted, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("the classes are {}", classes()),
+        };
+        problems.error(file, place, format!("no actor \"{wanted}\"; {hint}"));
+    }
+}
+
+fn restriction(restriction: &Restriction, catalogue: &Catalogue, problems: &mut Problems) {
+    let (file, place) = (restriction.file.as_path(), restriction.place);
+    stores((&restriction.store, file, place), catalogue, problems);
+    stores((&restriction.except, file, place), catalogue, problems);
+    actors((&restriction.actor, file, place), catalogue, problems);
+    if restriction.store.iter().chain(&restriction.except).any(|store| inspection(store)) {
+        let message = "looking into other processes is never expected; there is nothing to take back";
+        problems.error(file, place, message);
+    }
+    if restriction.store.iter().any(|store| store == "*") && restriction.except.is_empty() {
+        let message = "takes back every store, also the actor's own login; add \"except\"";
+        problems.warning(file, place, message);
     }
 }
 
 fn breadth(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems) {
     let every = |list: &[String]| list.is_empty() || list.iter().any(|value| value == "*");
-    let any_program = exception.reader.is_empty() && exception.script.is_empty() && exception.ancestor.is_empty();
-    if any_program && every(&exception.user) && every(&exception.store) {
+    let any_program = exception.reader.is_empty()
+        && exception.script.is_empty()
+        && exception.ancestor.is_empty()
+        && exception.actor.is_empty();
+    let delegated = |word: &String| Class::ALL.iter().any(|class| class.is_delegated() && class.name() == word);
+    let only_actor = exception.reader.is_empty() && exception.script.is_empty() && exception.ancestor.is_empty();
+    if only_actor && exception.actor.iter().any(delegated) {
         let message =
-            "tolerates every access; give at least one of \"store\", \"reader\", \"script\", \"ancestor\", \"user\"";
+            "tolerates whatever such an actor runs, which is what thieves run as; add \"reader\" or \"script\"";
+        problems.warning(&exception.file, exception.place, message);
+    }
+    if any_program && every(&exception.user) && every(&exception.store) {
+        let message = "tolerates every access; give at least one of \"store\", \"reader\", \"script\", \"ancestor\", \"actor\", \"user\"";
         problems.error(&exception.file, exception.place, message);
     } else if any_program && every(&exception.user) {
         let message =
@@ -93,6 +141,7 @@ fn swallows(earlier: &Exception, later: &Exception) -> bool {
         && wider(&earlier.store, &later.store)
         && !(earlier.store.is_empty() && procfs)
         && wider(&earlier.user, &later.user)
+        && wider(&earlier.actor, &later.actor)
         && same(&earlier.reader, &later.reader)
         && same(&earlier.script, &later.script)
         && same(&earlier.ancestor, &later.ancestor)

@@ -1,4 +1,5 @@
-//! Exceptions: accesses that are unexpected by the catalogue and accepted by the operator.
+//! What the operator says of accesses: exceptions accept what the catalogue does not expect, restrictions take back what
+//! it does.
 //!
 //! Files are `/etc/tokenhound/policy.d/*.yaml` and those of `--policy`:
 //!
@@ -8,9 +9,16 @@
 //!     store: [aws-credentials, 'ssh-*']
 //!     reader: /usr/bin/restic
 //!     user: backup
+//!
+//! restrictions:
+//!   - reason: agents may use gh, and have no business in the cloud
+//!     store: ['aws-*', 'gcloud-*']
+//!     actor: ai-agent
 //! ```
 //!
-//! All selectors of an exception must hold; a list holds if one of its values does.
+//! All selectors of an entry must hold; a list holds if one of its values does. Precedence: the catalogue says first
+//! whether a reader is expected; a restriction that covers the access makes it unexpected; an exception that covers it then
+//! makes it tolerated, also against a restriction. Order and file do not matter, but for which entry is named.
 
 mod check;
 mod parse;
@@ -23,7 +31,10 @@ use crate::{
         pattern::{Pattern, name_matches},
     },
     detect::access::{Access, Target},
-    lineage::model::{Process, Script, Writable},
+    lineage::{
+        actor::{Actor, Party, Proof},
+        model::{Process, Script, Writable},
+    },
     yaml::{self, Guard, Outcome, Place, Problems},
 };
 
@@ -48,12 +59,63 @@ pub struct Exception {
     pub ancestor: Vec<Pattern>,
     /// Names or ids of the reader's real user.
     pub user: Vec<String>,
+    /// Classes or ids of whoever acts. An actor that only a variable makes is none: anyone can set it.
+    pub actor: Vec<String>,
     /// Also programs that the reading user can write.
     pub allow_writable: bool,
     /// The file it is in.
     pub file: PathBuf,
     /// Where in that file.
     pub place: Place,
+}
+
+/// One restriction: an expected reader that is not to read for this actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// Why. Shown with every access it covers.
+    pub reason: String,
+    /// Store ids, `*` is a wildcard.
+    pub store: Vec<String>,
+    /// Stores that it leaves alone all the same.
+    pub except: Vec<String>,
+    /// Classes or ids of whoever acts, or on whose behalf it is done. Here a variable is enough.
+    pub actor: Vec<String>,
+    /// Names or ids of the reader's real user.
+    pub user: Vec<String>,
+    /// The file it is in.
+    pub file: PathBuf,
+    /// Where in that file.
+    pub place: Place,
+}
+
+impl Restriction {
+    /// How to refer to it: file and line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.file.display(), self.place.line)
+    }
+
+    /// Does it cover the reading of this store?
+    #[must_use]
+    pub fn covers(&self, access: &Access, store: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|wanted| name_matches(wanted, store));
+        named(&self.store)
+            && !named(&self.except)
+            && access.actor.parties().any(|party| is_party(&self.actor, party))
+            && (self.user.is_empty() || covers_user(&self.user, access))
+    }
+}
+
+fn is_party(list: &[String], party: &Party) -> bool {
+    list.iter().any(|wanted| wanted == party.class.name() || party.id.as_ref() == Some(wanted))
+}
+
+fn covers_user(list: &[String], access: &Access) -> bool {
+    let uid = access.chain.processes.first().map(|reader| reader.uid.to_string());
+    let is = |user: &String| {
+        Some(user) == uid.as_ref() || access.user_name.as_deref().is_some_and(|name| name_matches(user, name))
+    };
+    list.iter().any(is)
 }
 
 impl Exception {
@@ -72,7 +134,8 @@ impl Exception {
             && (self.reader.is_empty() || self.covers_program(reader, home))
             && (self.script.is_empty() || self.covers_script(reader, &self.script, home))
             && (self.ancestor.is_empty() || ancestors.iter().any(|ancestor| self.covers_ancestor(ancestor, home)))
-            && (self.user.is_empty() || self.covers_user(access, reader))
+            && (self.user.is_empty() || covers_user(&self.user, access))
+            && (self.actor.is_empty() || self.covers_actor(&access.actor))
     }
 
     fn covers_target(&self, target: &Target) -> bool {
@@ -110,11 +173,14 @@ impl Exception {
         by_program || self.covers_script(process, &self.ancestor, home)
     }
 
-    fn covers_user(&self, access: &Access, reader: &Process) -> bool {
-        let uid = reader.uid.to_string();
-        let is =
-            |user: &String| *user == uid || access.user_name.as_deref().is_some_and(|name| name_matches(user, name));
-        self.user.iter().any(is)
+    /// Whoever acts itself, and nobody that it acts for: an agent's install script is not the agent.
+    fn covers_actor(&self, actor: &Actor) -> bool {
+        let sure = match actor.party.proof {
+            Proof::Marker => false,
+            Proof::Name => self.allow_writable,
+            Proof::Place | Proof::Standing => true,
+        };
+        sure && is_party(&self.actor, &actor.party)
     }
 
     fn trusts(&self, writable: Writable) -> bool {
@@ -122,10 +188,11 @@ impl Exception {
     }
 }
 
-/// Every exception, in the order of the files.
+/// Every exception and restriction, in the order of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     exceptions: Vec<Exception>,
+    restrictions: Vec<Restriction>,
 }
 
 /// A policy with what its operator should be told.
@@ -144,10 +211,22 @@ impl Policy {
         self.exceptions.iter().find(|exception| exception.covers(access))
     }
 
+    /// The first restriction that covers the reading of a store.
+    #[must_use]
+    pub fn restricts(&self, access: &Access, store: &str) -> Option<&Restriction> {
+        self.restrictions.iter().find(|restriction| restriction.covers(access, store))
+    }
+
     /// Every exception.
     #[must_use]
     pub fn exceptions(&self) -> &[Exception] {
         &self.exceptions
+    }
+
+    /// Every restriction.
+    #[must_use]
+    pub fn restrictions(&self) -> &[Restriction] {
+        &self.restrictions
     }
 
     /// The files of `directory` (none if it does not exist), then `more`.
@@ -162,18 +241,21 @@ impl Policy {
 
     fn read(files: &[PathBuf], guard: Guard, catalogue: &Catalogue) -> Result<Loaded, Problems> {
         let mut problems = Problems::new();
-        let mut exceptions = Vec::new();
+        let mut policy = Self::default();
         for file in files {
             match yaml::read(file, guard).and_then(|text| parse::parse(file, &text)) {
-                Ok(found) => exceptions.extend(found),
+                Ok(found) => {
+                    policy.exceptions.extend(found.exceptions);
+                    policy.restrictions.extend(found.restrictions);
+                }
                 Err(found) => problems.append(found),
             }
         }
-        check::together(&exceptions, catalogue, &mut problems);
+        check::together(&policy, catalogue, &mut problems);
         if problems.has_errors() {
             return Err(problems);
         }
-        Ok(Loaded { policy: Self { exceptions }, notes: problems })
+        Ok(Loaded { policy, notes: problems })
     }
 
     /// Checks a policy file: every mistake with its place and what would be right.
@@ -181,8 +263,11 @@ impl Policy {
     pub fn check(file: &Path, catalogue: &Catalogue) -> Outcome {
         match Self::read(&[file.to_owned()], Guard::Looked, catalogue) {
             Ok(loaded) => {
-                let count = loaded.policy.exceptions.len();
-                let holds = format!("{count} exception{}", if count == 1 { "" } else { "s" });
+                let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+                let mut holds = count(loaded.policy.exceptions.len(), "exception");
+                if !loaded.policy.restrictions.is_empty() {
+                    holds = format!("{holds}, {}", count(loaded.policy.restrictions.len(), "restriction"));
+                }
                 Outcome::of(file, &loaded.notes, &holds)
             }
             Err(problems) => Outcome::of(file, &problems, ""),

@@ -1,8 +1,8 @@
-//! From YAML nodes to [`Exception`]s.
+//! From YAML nodes to [`Exception`]s and [`Restriction`]s.
 
 use std::path::Path;
 
-use super::Exception;
+use super::{Exception, Policy, Restriction};
 use crate::{
     catalogue::pattern::{Anchor, Pattern},
     yaml::{
@@ -11,31 +11,35 @@ use crate::{
     },
 };
 
-pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Exception>, Problems> {
+pub(super) fn parse(file: &Path, text: &str) -> Result<Policy, Problems> {
     let node = crate::yaml::parse(file, text)?;
     let mut problems = Problems::new();
     let mut reading = Reading { file, problems: &mut problems };
-    let exceptions = document(&node, &mut reading);
-    if problems.has_errors() { Err(problems) } else { Ok(exceptions) }
+    let policy = document(&node, &mut reading);
+    if problems.has_errors() { Err(problems) } else { Ok(policy) }
 }
 
-fn document(node: &Node, reading: &mut Reading<'_>) -> Vec<Exception> {
-    // A file of comments only is a policy without exceptions.
+fn document(node: &Node, reading: &mut Reading<'_>) -> Policy {
+    // A file of comments only is a policy that says nothing.
     if node.value == Value::Null {
-        return Vec::new();
+        return Policy::default();
     }
-    let Some(mut fields) = Fields::of(node, reading) else { return Vec::new() };
-    let exceptions: Option<Vec<Lenient>> = fields.optional("exceptions", reading);
+    let Some(mut fields) = Fields::of(node, reading) else { return Policy::default() };
+    let exceptions: Option<Vec<Lenient<Exception>>> = fields.optional("exceptions", reading);
+    let restrictions: Option<Vec<Lenient<Restriction>>> = fields.optional("restrictions", reading);
     fields.finish(reading);
-    exceptions.unwrap_or_default().into_iter().filter_map(|entry| entry.0).collect()
+    Policy {
+        exceptions: exceptions.unwrap_or_default().into_iter().filter_map(|entry| entry.0).collect(),
+        restrictions: restrictions.unwrap_or_default().into_iter().filter_map(|entry| entry.0).collect(),
+    }
 }
 
-/// An exception, or a problem that has been reported.
-struct Lenient(Option<Exception>);
+/// An entry, or a problem that has been reported.
+struct Lenient<T>(Option<T>);
 
-impl FromNode for Lenient {
+impl<T: FromNode> FromNode for Lenient<T> {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self(Exception::from_node(node, reading)))
+        Some(Self(T::from_node(node, reading)))
     }
 }
 
@@ -95,31 +99,50 @@ impl FromNode for ProgramPath {
 impl FromNode for Exception {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let mut fields = Fields::of(node, reading)?;
-        let reason = fields.required::<Placed<String>>("reason", reading);
-        let store: Option<OneOrMore<String>> = fields.optional("store", reading);
+        let reason = reason(&mut fields, reading);
+        let store = texts("store", &mut fields, reading);
         let reader = programs("reader", &mut fields, reading);
         let script = programs("script", &mut fields, reading);
         let ancestor = programs("ancestor", &mut fields, reading);
-        let user: Option<OneOrMore<User>> = fields.optional("user", reading);
+        let user = users(&mut fields, reading);
+        let actor = texts("actor", &mut fields, reading);
         let allow_writable = fields.optional("allow_writable", reading).unwrap_or_default();
         let (file, place) = (reading.file.to_owned(), fields.place());
         fields.finish(reading);
-        let reason = reason?;
-        if reason.value.trim().len() < 4 {
-            reading.error(reason.place, "\"reason\" must say why this access is right");
-        }
-        Some(Self {
-            reason: reason.value,
-            store: store.map(|store| store.0).unwrap_or_default(),
-            reader,
-            script,
-            ancestor,
-            user: user.map(|user| user.0.into_iter().map(|user| user.0).collect()).unwrap_or_default(),
-            allow_writable,
-            file,
-            place,
-        })
+        Some(Self { reason: reason?, store, reader, script, ancestor, user, actor, allow_writable, file, place })
     }
+}
+
+impl FromNode for Restriction {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let mut fields = Fields::of(node, reading)?;
+        let reason = reason(&mut fields, reading);
+        let store: Option<OneOrMore<String>> = fields.required("store", reading);
+        let except = texts("except", &mut fields, reading);
+        let actor: Option<OneOrMore<String>> = fields.required("actor", reading);
+        let user = users(&mut fields, reading);
+        let (file, place) = (reading.file.to_owned(), fields.place());
+        fields.finish(reading);
+        Some(Self { reason: reason?, store: store?.0, except, actor: actor?.0, user, file, place })
+    }
+}
+
+fn reason(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<String> {
+    let reason = fields.required::<Placed<String>>("reason", reading)?;
+    if reason.value.trim().len() < 4 {
+        reading.error(reason.place, "\"reason\" must say why this is right");
+    }
+    Some(reason.value)
+}
+
+fn texts(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
+    let values: Option<OneOrMore<String>> = fields.optional(name, reading);
+    values.map(|values| values.0).unwrap_or_default()
+}
+
+fn users(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
+    let users: Option<OneOrMore<User>> = fields.optional("user", reading);
+    users.map(|users| users.0.into_iter().map(|user| user.0).collect()).unwrap_or_default()
 }
 
 fn programs(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<Pattern> {

@@ -1,3 +1,5 @@
+mod actors;
+
 use std::time::SystemTime;
 
 use tokenhound_common::record::FileFacts;

@@ -6,7 +6,7 @@ use std::{
     env,
     ffi::{CString, OsStr},
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Write},
     mem::MaybeUninit,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
@@ -14,10 +14,14 @@ use std::{
     },
     path::Path,
     process::{Command, ExitCode, Stdio, exit},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{CWD, Mode, OFlags, openat},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -39,6 +43,10 @@ fn main() -> ExitCode {
         ["own-environ"] => {
             read("/proc/self/environ");
             read(format!("/proc/{}/environ", std::process::id()));
+        }
+        ["type", ref rest @ ..] => {
+            let at = rest.iter().position(|word| *word == "--").expect("lines, --, a program");
+            type_into(&rest[..at], &rest[at + 1..]);
         }
         ["hold"] => {
             println!("ready");
@@ -157,4 +165,46 @@ fn by_handle(path: &Path) -> OwnedFd {
     assert!(fd >= 0, "open_by_handle_at: {}", io::Error::last_os_error());
     // SAFETY: the kernel gave us this descriptor just now.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Starts a program in a terminal of its own, waits for a shell's prompt in it, and types lines there, like a person.
+fn type_into(lines: &[&str], program: &[&str]) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("unlock the terminal");
+    let name = ptsname(&master, Vec::new()).expect("the terminal's name");
+    let slave = openat(CWD, &name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("open the terminal");
+    let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait"]).args(program).stdin(end()).stdout(end()).stderr(end());
+    let mut child = command.spawn().expect("setsid");
+    let mut terminal = File::from(master);
+    let mut shown = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut ready = false;
+    while child.try_wait().expect("ask for the child").is_none() {
+        assert!(Instant::now() < deadline, "{}", String::from_utf8_lossy(&shown));
+        // What is typed before there is a prompt may be lost: ask again until a shell has answered.
+        if !ready {
+            terminal.write_all(b"echo ready-$((40+2))\n").expect("type");
+        }
+        while poll_once(&terminal) {
+            let mut bytes = [0; 4096];
+            // A login hangs up and opens the terminal anew: an error in between is none.
+            let Ok(length) = terminal.read(&mut bytes) else { break };
+            shown.extend_from_slice(&bytes[..length]);
+        }
+        if !ready && String::from_utf8_lossy(&shown).contains("ready-42") {
+            ready = true;
+            for line in lines.iter().chain([&"exit"]) {
+                terminal.write_all(format!("{line}\n").as_bytes()).expect("type");
+            }
+        }
+    }
+    print!("{}", String::from_utf8_lossy(&shown));
+}
+
+/// Whether there is something to read within 200 ms.
+fn poll_once(terminal: &File) -> bool {
+    let time = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+    poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&time)).is_ok_and(|ready| ready > 0)
 }

@@ -1,13 +1,16 @@
 //! The end-to-end tests, in one program. `cargo xtask test live` runs it here, `cargo xtask test vm` in guests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
 
+mod actors;
 mod agent;
 mod bad_input;
+mod captures;
 mod demo;
 mod innocents;
 mod inspection;
 mod lives;
 mod pass_through;
+mod restart;
 mod sweeps;
 mod thieves;
 mod verifier;

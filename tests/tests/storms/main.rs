@@ -165,6 +165,8 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
         return;
     }
     let stage = Stage::new();
+    // Before it: what it has not read yet when it says that it is ready counts as others'.
+    let made_before = made_on_this_machine();
     let mut agent = start(&stage);
     let home = stage.directory("homes/victim");
     let store = Store::GhHosts.put(&stage, &home).display().to_string();
@@ -172,7 +174,7 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
     let cat = skip::program("cat").expect("cat").display().to_string();
     let nothing = skip::program("true").expect("true").display().to_string();
     let (time, rate, interval) = (seconds(), (OPENS / 2).to_string(), INTERVAL.as_micros().to_string());
-    let (before, made_before) = (Counts::of(&agent), made_on_this_machine());
+    let before = Counts::of(&agent);
 
     let start = Instant::now();
     let opens = [(); 2].map(|()| storm(&home, "opens", time, &[&rate, "/etc/passwd"]));
@@ -183,7 +185,6 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
     let opens: u64 = opens.map(count).iter().sum();
     let took = start.elapsed().as_secs_f64();
     assert!(Command::new(&cat).arg(&last).env("HOME", &home).output().expect("start cat").status.success());
-    let made = made_on_this_machine() - made_before;
 
     // Hits keep their order: what comes before the last one has come.
     agent.finding(&last);
@@ -191,6 +192,8 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
     // Five programs of ours, and the last reader.
     let sent = Sent { forks: forks + execs + wanted.len() as u64 + 6, execs: execs + programs + 6 };
     let counts = settled(&mut agent, &before, sent.records());
+    // Not before: others go on meanwhile.
+    let made = made_on_this_machine() - made_before;
     let findings = agent.findings(&store);
     let found = found(&findings);
     let slowest = findings.iter().filter_map(|finding| finding.latency_ms()).fold(0.0, f64::max);
@@ -223,6 +226,8 @@ fn what_a_stalled_agent_misses_is_counted() {
     /// Bytes that certainly do not fit into the ring for process life.
     const TOO_MUCH: u64 = 12 << 20;
     let stage = Stage::new();
+    // Before it: what it has not read yet when it says that it is ready counts as others'.
+    let made_before = made_on_this_machine();
     let mut agent = start(&stage);
     let home = stage.directory("homes/victim");
     let store = Store::GhHosts.put(&stage, &home).display().to_string();
@@ -238,7 +243,7 @@ fn what_a_stalled_agent_misses_is_counted() {
     agent.finding(&first);
     // It makes the record of each exec as long.
     let environment = "x".repeat(3000);
-    let (before, made_before) = (Counts::of(&agent), made_on_this_machine());
+    let before = Counts::of(&agent);
 
     let pid = rustix::process::Pid::from_child(&agent.process.child);
     let signal = |signal| {
@@ -254,7 +259,6 @@ fn what_a_stalled_agent_misses_is_counted() {
     }
     let readers = printed(storm(&home, "readers", 1, &["20000", &cat, &store]));
     read(&last);
-    let made = made_on_this_machine() - made_before;
     signal(rustix::process::Signal::CONT);
 
     let at_last = found_soon(&mut agent, &last);
@@ -262,6 +266,8 @@ fn what_a_stalled_agent_misses_is_counted() {
     sent.forks += wanted.len() as u64 + 2;
     sent.execs += programs + 2;
     let counts = settled(&mut agent, &before, sent.records());
+    // Not before: others go on meanwhile.
+    let made = made_on_this_machine() - made_before;
     let found = found(&agent.findings(&store));
     println!(
         "stalled: {} readers, {} found; sent {} records of process life, received {}, counted as lost {}; {:?}",

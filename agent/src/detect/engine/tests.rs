@@ -430,3 +430,32 @@ fn a_file_that_seldom_holds_a_secret_is_told_but_does_not_alarm_and_makes_no_swe
     let outcome = engine.access(&access, &[unexpected(perhaps("npm")), unexpected(store("yarn", "npm", 1))]);
     assert_eq!(outcome.findings.first().map(|finding| finding.severity), Some(Severity::High));
 }
+
+/// Severity through the whole engine: the same file, the same program, and whoever had it read.
+#[test]
+fn severity_follows_whoever_acts() {
+    use crate::lineage::actor::tests::lineage;
+    let read = |engine: &mut Engine, text: &str, id: &str, tier: u8| {
+        let access = read_at(0.0, lineage(text), &format!("/home/ann/.{id}"));
+        engine.access(&access, &[unexpected(store(id, id, tier))]).findings
+    };
+    for (text, severity) in [
+        ("/usr/bin/cat < SSH", Severity::Informational),
+        ("/usr/bin/cat < /usr/bin/bash ! < SSH", Severity::Medium),
+        ("/usr/bin/cat < /usr/bin/sh ! < NPM < SSH", Severity::High),
+        ("/usr/bin/cat < /usr/bin/bash ! < CLAUDE < SSH", Severity::High),
+        ("/usr/bin/cat < /usr/bin/bash ! < RUNNER", Severity::Medium),
+        ("/usr/bin/cat", Severity::Medium),
+    ] {
+        let findings = read(&mut engine(), text, "npm", 2);
+        assert_eq!(findings[0].severity, severity, "{text}");
+        let agent = text.contains("CLAUDE");
+        assert_eq!(!findings[0].ai_risks().is_empty(), agent, "{text}");
+    }
+    for (text, severity) in [("/usr/bin/cat < SSH", Severity::Low), ("/usr/bin/cp < SSH", Severity::Critical)] {
+        let mut engine = engine();
+        let all: Vec<_> = ["aws", "npm", "ssh"].iter().flat_map(|id| read(&mut engine, text, id, 1)).collect();
+        let sweep = all.iter().find(|finding| finding.detector == DetectorId::CredentialSweep);
+        assert_eq!(sweep.map(|finding| finding.severity), Some(severity), "{text}");
+    }
+}

@@ -12,7 +12,7 @@ fn whose(class: Class, at_prompt: bool) -> Actor {
     Actor { party, at_prompt, ..Actor::default() }
 }
 
-const PLAIN: Manner = Manner { hidden: false, inline: false, passed: false, viewing: false };
+const PLAIN: Manner = Manner { hidden: false, inline: false, passed: false, sound: true, viewing: false };
 
 /// Who may act, for tables and for rules that hold for all.
 fn everybody() -> Vec<(String, Actor)> {
@@ -23,10 +23,11 @@ fn everybody() -> Vec<(String, Actor)> {
     all
 }
 
-fn manners() -> [(&'static str, Manner); 5] {
+fn manners() -> [(&'static str, Manner); 6] {
     [
-        ("plainly", PLAIN),
+        ("plainly, by an installed program", PLAIN),
         ("a viewer, the file is the person's own", Manner { viewing: true, ..PLAIN }),
+        ("by a program or script that its user could change", Manner { sound: false, ..PLAIN }),
         ("code from a command line or input", Manner { inline: true, ..PLAIN }),
         ("through a descriptor that was passed on", Manner { passed: true, ..PLAIN }),
         ("by a program without a name on disk", Manner { hidden: true, ..PLAIN }),
@@ -81,6 +82,9 @@ fn a_small_doubt_counts_for_a_person_only() {
     let read = Deed::Read { store: &broad, weak: false };
     assert_eq!(severity(read, &whose(Class::Interactive, true), PLAIN), Severity::Low);
     assert_eq!(severity(read, &whose(Class::Interactive, false), PLAIN), Severity::Medium);
+    // What was downloaded and typed is no installed program.
+    let brought = Manner { sound: false, ..PLAIN };
+    assert_eq!(severity(read, &whose(Class::Interactive, true), brought), Severity::Medium);
 }
 
 #[test]
@@ -153,8 +157,9 @@ reasons are in the finding, in the order in which they counted.
    the reader is the shell that leads the terminal's session, or was started by it; the shell runs no script; whoever
    opened the terminal is a login that runs as root, or a terminal program in a place that its user cannot write; no
    package script, AI agent or CI job is above. A program that only shows what it reads, on a file of that person's own,
-   is then informational (a sweep of those: low); a reader that may well be the right one, or any at a store that many
-   programs read, one level less. A debugger that was typed is informational.
+   is then informational (a sweep of those: low); of other programs that their user cannot change, one that may well be an
+   expected reader, or any at a store that many programs read, is one level less. A debugger that was typed is
+   informational.
 4. **Package scripts and AI agents** are high at least.
 5. **What hides** goes up: code from a command line or an input, and a descriptor that was passed on, are high at least;
    a program without a name on disk is one level more.
@@ -211,6 +216,6 @@ fn page_is_up_to_date() {
         ("memory of another user's", inspection(Inspection::Mem, true, false)),
         ("memory, by a debugger", inspection(Inspection::Mem, false, true)),
     ];
-    table(&mut page, "plainly", &looks, PLAIN);
+    table(&mut page, "plainly, by an installed program", &looks, PLAIN);
     bless::compare("docs/design/severity.md", &format!("{}\n", page.trim_end()));
 }

@@ -118,6 +118,10 @@ fn is_quote(byte: u8) -> bool {
 /// `user:pass@host`.
 pub(super) fn find_userinfo(text: &str, word: Range<usize>, spans: &mut Vec<Range<usize>>) {
     let Some(word_text) = text.get(word.clone()) else { return };
+    // Nearly no word has one.
+    if !word_text.as_bytes().contains(&b':') {
+        return;
+    }
     let mut schemes = word_text.match_indices("://").map(|(at, _)| at).peekable();
     if schemes.peek().is_none() {
         let Some((first, last)) = word_text.find('@').zip(word_text.rfind('@')) else { return };

@@ -154,8 +154,9 @@ const SETTERS: &[&str] = &["set", "config", "configure", "add", "put", "write", 
 /// Words seen on a command line, as far as they matter.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// Names of programs and commands, most recent last; bounded.
-    words: Vec<String>,
+    /// Names of programs and commands, each closed by a line break, most recent last; bounded.
+    words: String,
+    count: usize,
     setter: bool,
     secret: bool,
     rest: bool,
@@ -201,18 +202,22 @@ impl Seen {
     fn plain(&mut self, word: &str) -> Meaning {
         let name = word.rsplit('/').next().unwrap_or(word);
         if name.len() <= WORD_BYTES {
-            if self.words.len() == WORDS {
-                self.words.remove(0);
+            if self.count == WORDS {
+                let first = self.words.find('\n').map_or(0, |end| end + 1);
+                self.words.drain(..first);
+                self.count -= 1;
             }
-            self.words.push(name.to_owned());
+            self.words.push_str(name);
+            self.words.push('\n');
+            self.count += 1;
         }
         self.rest = COMMANDS.iter().any(|(program, command)| *command == name && self.saw(program));
         self.secret |= matches!(name, "secret" | "secrets");
         let scheme = ["bearer", "basic", "negotiate"].iter().any(|scheme| name.eq_ignore_ascii_case(scheme));
         // `sqlplus scott/tiger@db`
-        if matches!(self.words.first().map(String::as_str), Some("sqlplus" | "expdp" | "impdp" | "rman" | "sqlldr"))
-            && word.contains('/')
-            && self.words.len() > 1
+        if word.contains('/')
+            && self.count > 1
+            && matches!(self.seen().next(), Some("sqlplus" | "expdp" | "impdp" | "rman" | "sqlldr"))
         {
             return Meaning::SecretFrom(0);
         }
@@ -247,8 +252,12 @@ impl Seen {
         short.or_else(|| named.then_some(Meaning::NextIsSecret))
     }
 
+    fn seen(&self) -> impl Iterator<Item = &str> {
+        self.words.split_terminator('\n')
+    }
+
     fn saw(&self, word: &str) -> bool {
-        self.words.iter().any(|seen| seen == word)
+        self.seen().any(|seen| seen == word)
     }
 }
 

@@ -184,19 +184,38 @@ const RUNS: &[(&str, usize)] = &[
     ("pcsk_", 6),
 ];
 
-/// By first byte.
-static SHAPES: LazyLock<Vec<Vec<Shape>>> = LazyLock::new(|| {
-    let mut by_byte: Vec<Vec<Shape>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
+/// All shapes, so that most places of a text can be passed over.
+struct Shapes {
+    /// By first byte.
+    by_byte: Vec<Vec<Shape>>,
+    /// The first two bytes of every prefix, a bit for each pair.
+    pairs: Box<[u64; 1024]>,
+}
+
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    let by_byte: Vec<Vec<Shape>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
+    let mut all = Shapes { by_byte, pairs: Box::new([0; 1024]) };
     let clear = CLEAR.iter().map(|prefix| Shape { prefix, min: MIN_TAIL, start: false, run: false });
     let at_start = AT_START.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: false });
     let runs = RUNS.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: true });
     for shape in clear.chain(at_start).chain(runs) {
-        if let Some(shapes) = shape.prefix.bytes().next().and_then(|byte| by_byte.get_mut(usize::from(byte))) {
-            shapes.push(shape);
+        if let [first, second, ..] = shape.prefix.as_bytes() {
+            let pair = usize::from(u16::from_be_bytes([*first, *second]));
+            all.pairs[pair / 64] |= 1 << (pair % 64);
+            all.by_byte[usize::from(*first)].push(shape);
         }
     }
-    by_byte
+    all
 });
+
+impl Shapes {
+    /// Does a prefix begin like this? None is a single byte.
+    fn may_begin(&self, bytes: &[u8]) -> bool {
+        let [first, second, ..] = bytes else { return false };
+        let pair = usize::from(u16::from_be_bytes([*first, *second]));
+        self.pairs[pair / 64] & (1 << (pair % 64)) != 0
+    }
+}
 
 /// Every prefix, for the property test.
 #[cfg(test)]
@@ -214,9 +233,10 @@ fn is_token(byte: u8) -> bool {
 /// a shape that touches the end needs no minimum.
 pub(super) fn find(text: &str, cut: bool, spans: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
+    let shapes = &*SHAPES;
     let mut at = 0;
     while at < bytes.len() {
-        match shape_at(bytes, at, cut) {
+        match shapes.may_begin(&bytes[at..]).then(|| shapes.at(bytes, at, cut)).flatten() {
             Some(end) => {
                 spans.push(at..end);
                 at = end;
@@ -224,28 +244,32 @@ pub(super) fn find(text: &str, cut: bool, spans: &mut Vec<Range<usize>>) {
             None => at += 1,
         }
     }
-    if let Some(begin) = text.find("-----BEGIN") {
+    if bytes.contains(&b'B')
+        && let Some(begin) = text.find("-----BEGIN")
+    {
         spans.push(begin..text.len());
     }
 }
 
-/// End of the token that begins at `at`.
-fn shape_at(bytes: &[u8], at: usize, cut: bool) -> Option<usize> {
-    let rest = &bytes[at..];
-    let inside_word = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
-    let shapes = SHAPES.get(usize::from(*rest.first()?))?;
-    let shape = shapes.iter().find(|shape| {
-        (!shape.start || !inside_word) && rest.starts_with(shape.prefix.as_bytes()) && {
-            let part = |byte: u8| if shape.run { byte.is_ascii_alphanumeric() } else { is_token(byte) };
-            // No longer than the minimum: this is asked at every position.
-            let tail = &rest[shape.prefix.len()..];
-            let there = tail.iter().take(shape.min).take_while(|byte| part(**byte)).count();
-            there == shape.min || (cut && there == tail.len())
-        }
-    })?;
-    let tail = &rest[shape.prefix.len()..];
-    let tail = tail.iter().take_while(|byte| is_token(**byte)).count();
-    Some(at + shape.prefix.len() + tail)
+impl Shapes {
+    /// End of the token that begins at `at`.
+    fn at(&self, bytes: &[u8], at: usize, cut: bool) -> Option<usize> {
+        let rest = &bytes[at..];
+        let inside_word = at > 0 && bytes[at - 1].is_ascii_alphanumeric();
+        let shapes = self.by_byte.get(usize::from(*rest.first()?))?;
+        let shape = shapes.iter().find(|shape| {
+            (!shape.start || !inside_word) && rest.starts_with(shape.prefix.as_bytes()) && {
+                let part = |byte: u8| if shape.run { byte.is_ascii_alphanumeric() } else { is_token(byte) };
+                // No longer than the minimum: this is asked at every position.
+                let tail = &rest[shape.prefix.len()..];
+                let there = tail.iter().take(shape.min).take_while(|byte| part(**byte)).count();
+                there == shape.min || (cut && there == tail.len())
+            }
+        })?;
+        let tail = &rest[shape.prefix.len()..];
+        let tail = tail.iter().take_while(|byte| is_token(**byte)).count();
+        Some(at + shape.prefix.len() + tail)
+    }
 }
 
 /// Fewest letters and digits of a word that can be taken for random.

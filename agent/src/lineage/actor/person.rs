@@ -27,10 +27,15 @@ pub(super) fn at_prompt(chain: &Chain, data: Data<'_>) -> Result<Option<String>,
 fn shell(chain: &Chain, data: Data<'_>) -> Result<usize, String> {
     let reader = &chain.processes[0];
     let leads = |process: &Process| process.key.tgid == reader.session;
-    let index = match chain.processes.get(1) {
-        _ if leads(reader) => 0,
-        Some(parent) if leads(parent) => 1,
-        _ => return Err("what started it is not the shell that leads the terminal's session".to_owned()),
+    // Some logins lead the session themselves, and start the shell in it.
+    let login = |process: &Process| {
+        leads(process) && data.rule(process).is_some_and(|(rule, _)| rule.terminal == Some(Terminal::Login))
+    };
+    let at = |index: usize| chain.processes.get(index);
+    let leading = |index: usize| at(index).is_some_and(leads) || at(index + 1).is_some_and(login);
+    let index = match (0..2).find(|index| leading(*index)) {
+        Some(index) => index,
+        None => return Err("what started it is not the shell that leads the terminal's session".to_owned()),
     };
     let shell = &chain.processes[index];
     if !data.actors.is_shell(shell) || shell.script.is_some() || shell.args_truncated {

@@ -37,12 +37,13 @@ pub fn judge(
         .collect()
 }
 
-/// Replaces what is unexpected by `tolerated` where an exception of the policy covers the access. `None` where an
-/// exception covers a look into another process, of which nothing more is to be said.
+/// What the policy makes of that: a restriction takes back what is expected, an exception tolerates what is not. `None`
+/// where an exception covers a look into another process, of which nothing more is to be said.
 #[must_use]
-pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Option<Vec<Judgement>> {
+pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Option<Vec<Judgement>> {
+    let judgements: Vec<_> = judgements.into_iter().map(|judgement| restrict(policy, access, judgement)).collect();
     let expected = |judgement: &Judgement| !matches!(judgement.expectation, Expectation::Unexpected { .. });
-    if !judgements.is_empty() && judgements.iter().any(expected) {
+    if judgements.iter().any(expected) {
         return Some(judgements);
     }
     let Some(exception) = policy.tolerates(access) else { return Some(judgements) };
@@ -60,6 +61,18 @@ pub fn tolerate(policy: &Policy, access: &Access, judgements: Vec<Judgement>) ->
         })
         .collect();
     Some(tolerated)
+}
+
+fn restrict(policy: &Policy, access: &Access, judgement: Judgement) -> Judgement {
+    let Expectation::Expected { why, .. } = &judgement.expectation else { return judgement };
+    let Some(restriction) = policy.restricts(access, &judgement.store.id) else { return judgement };
+    let taken_back = format!(
+        "the policy ({}) takes back what the catalogue expects ({why}) for {}: {}",
+        restriction.label(),
+        restriction.actor.join(", "),
+        restriction.reason
+    );
+    Judgement { expectation: Expectation::Unexpected { why: vec![taken_back], weak: false }, ..judgement }
 }
 
 fn facts(store: &Store) -> StoreFacts {
@@ -84,5 +97,50 @@ fn expectation(answer: expect::Expectation) -> Expectation {
         expect::Expectation::NotExpected { why } => {
             Expectation::Unexpected { weak: matches!(why, WhyNot::WeakReader { .. }), why: vec![why.to_string()] }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::fixtures::{expected, process, read_at, store, under_shell, unexpected};
+
+    fn policy(text: &str) -> Policy {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("p.yaml"), text).unwrap();
+        Policy::load(directory.path(), &[], crate::catalogue::tests::shipped_catalogue()).unwrap().policy
+    }
+
+    #[test]
+    fn a_restriction_takes_back_and_an_exception_has_the_last_word() {
+        let restriction = "restrictions:\n  - {reason: not theirs, store: 'aws-*', actor: package-script}\n";
+        let exception = "exceptions:\n  - {reason: but this one, store: 'aws-*', reader: /usr/bin/aws}\n";
+        let by = |npm: bool| {
+            let mut chain = under_shell(process(4242, 812, "/usr/bin/aws"));
+            if npm {
+                let script = "/usr/lib/node_modules/npm/bin/npm-cli.js";
+                let node = process(4000, 812, "/usr/bin/node");
+                let node = crate::detect::fixtures::with_script(node, script, crate::lineage::model::Writable::No);
+                chain.processes.insert(1, node);
+            }
+            let mut access = read_at(0.0, chain, "/home/ann/.aws/credentials");
+            if let crate::detect::access::Target::Store { stores, .. } = &mut access.target {
+                stores.push("aws-credentials".to_owned());
+            }
+            access
+        };
+        let says = |text: &str, npm: bool, judgement: Judgement| {
+            let judgements = apply(&policy(text), &by(npm), vec![judgement]).unwrap();
+            judgements.into_iter().map(|judgement| judgement.expectation).next().unwrap()
+        };
+        let aws = || expected(store("aws-credentials", "aws", 1));
+        let Expectation::Unexpected { why, .. } = says(restriction, true, aws()) else { panic!("taken back") };
+        assert!(why[0].contains("p.yaml:2") && why[0].ends_with("not theirs"), "{why:?}");
+        assert!(matches!(says(restriction, false, aws()), Expectation::Expected { .. }));
+        assert!(matches!(says("", true, aws()), Expectation::Expected { .. }));
+        let both = format!("{restriction}{exception}");
+        assert!(matches!(says(&both, true, aws()), Expectation::Tolerated { .. }));
+        let stranger = unexpected(store("aws-credentials", "aws", 1));
+        assert!(matches!(says(restriction, true, stranger), Expectation::Unexpected { .. }));
     }
 }

@@ -112,7 +112,6 @@ pub struct Core {
     engine: Engine,
     health: Health,
     counts: Counts,
-    newest: KernelTime,
 }
 
 impl Core {
@@ -136,7 +135,6 @@ impl Core {
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
-            newest: KernelTime(0),
         }
     }
 
@@ -153,7 +151,6 @@ impl Core {
         match input {
             Input::Record(ring, decoded) => {
                 self.sequences.note(ring, &decoded.header);
-                self.newest = self.newest.max(decoded.observation.time());
                 self.counts.add(kind(&decoded.observation), 1);
                 self.reorder.push(decoded.observation);
             }
@@ -169,12 +166,6 @@ impl Core {
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
         }
-    }
-
-    /// Latest kernel time of a record so far.
-    #[must_use]
-    pub fn newest(&self) -> KernelTime {
-        self.newest
     }
 
     /// Whether records wait for their order.
@@ -308,7 +299,7 @@ impl Core {
             target,
             chain,
         };
-        let Some(judgements) = judge::tolerate(&self.policy, &access, judgements) else { return };
+        let Some(judgements) = judge::apply(&self.policy, &access, judgements) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
