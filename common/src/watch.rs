@@ -21,30 +21,65 @@ use crate::{
 )]
 #[repr(C)]
 pub struct Filter {
+    /// Shapes of keys that a file's name leaves possible, by [`name_slot`]: those that ask for the name, and those that ask
+    /// for none.
+    pub names: [u8; NAME_SLOTS],
+    /// The same for the name of its directory.
+    pub parents: [u8; NAME_SLOTS],
+    /// The same for the name above that. A file may match a key whose shape all three leave possible.
+    pub grandparents: [u8; NAME_SLOTS],
     /// Not zero for inodes of watched files, by [`file_slot`]. Bytes, because bits take more instructions.
     pub files: [u8; FILE_SLOTS],
-    /// [`Place`]s of names, by [`name_slot`].
-    pub names: [u8; NAME_SLOTS],
     /// Not zero for names of eight bytes and more, by the last eight of them: see [`TextName`].
     pub tails: [u8; TAIL_SLOTS],
 }
 
 impl Filter {
-    /// Nothing is watched.
-    pub const EMPTY: Self = Self { files: [0; FILE_SLOTS], names: [0; NAME_SLOTS], tails: [0; TAIL_SLOTS] };
+    /// Lets nothing through.
+    pub const CLOSED: Self = Self {
+        files: [0; FILE_SLOTS],
+        names: [0; NAME_SLOTS],
+        parents: [0; NAME_SLOTS],
+        grandparents: [0; NAME_SLOTS],
+        tails: [0; TAIL_SLOTS],
+    };
 
-    /// Notes that `name` stands in `place` of a key.
-    pub const fn add_name(&mut self, name: &[u8], place: Place) {
-        self.names[name_slot(name.len() as u64, name_head(name)) as usize] |= place.0;
+    /// Nothing is watched yet.
+    pub const EMPTY: Self = Self {
+        names: [Role::File.not_asked(); NAME_SLOTS],
+        parents: [Role::Parent.not_asked(); NAME_SLOTS],
+        grandparents: [Role::Grandparent.not_asked(); NAME_SLOTS],
+        ..Self::CLOSED
+    };
+
+    const fn table(&mut self, role: Role) -> &mut [u8; NAME_SLOTS] {
+        match role {
+            Role::File => &mut self.names,
+            Role::Parent => &mut self.parents,
+            Role::Grandparent => &mut self.grandparents,
+        }
+    }
+
+    /// Notes that a key of that shape asks for `name` in that role.
+    pub const fn add_name(&mut self, name: &[u8], role: Role, shape: Shape) {
+        if name.len() as u64 >= LONG_NAME && matches!(role, Role::Grandparent) {
+            let mut slot = 0;
+            while slot < NAME_SLOTS {
+                self.table(role)[slot] |= shape.0 as u8;
+                slot += 1;
+            }
+        }
+        self.table(role)[slot_of(name)] |= shape.0 as u8;
         if let Some(tail) = name.last_chunk() {
             self.tails[tail_slot(u64::from_le_bytes(*tail)) as usize] = 1;
         }
     }
 
-    /// What is known of `name`.
+    /// Whether a file with these three names may match a key.
     #[must_use]
-    pub const fn place(&self, name: &[u8]) -> Place {
-        Place(self.names[name_slot(name.len() as u64, name_head(name)) as usize])
+    pub const fn may_match(&self, name: &[u8], parent: &[u8], grandparent: &[u8]) -> bool {
+        let [name, parent, grandparent] = [slot_of(name), slot_of(parent), slot_of(grandparent)];
+        self.names[name] & self.parents[parent] & self.grandparents[grandparent] != 0
     }
 
     /// Notes that the file is watched.
@@ -53,41 +88,38 @@ impl Filter {
     }
 }
 
-/// Places of keys in which a name stands. Those that a key fixes together must all be there for a file to pass.
+/// What a name is to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Place(pub u8);
+pub enum Role {
+    /// Its own name.
+    File,
+    /// That of its directory.
+    Parent,
+    /// The one above.
+    Grandparent,
+}
 
-impl Place {
-    /// A file's name that alone is enough.
-    pub const NAME: Self = Self(1 << 0);
-    /// A file's name, of a key that fixes its directory's as well.
-    pub const NAME_OF_PARENT: Self = Self(1 << 1);
-    /// A file's name, of a key that fixes the name above its directory's as well.
-    pub const NAME_OF_GRANDPARENT: Self = Self(1 << 2);
-    /// A directory's name that alone is enough.
-    pub const PARENT: Self = Self(1 << 3);
-    /// A directory's name, of a key that fixes the file's as well.
-    pub const PARENT_OF_NAME: Self = Self(1 << 4);
-    /// A directory's name, of a key that fixes the one above as well.
-    pub const PARENT_OF_GRANDPARENT: Self = Self(1 << 5);
-    /// The name above the directory's that alone is enough.
-    pub const GRANDPARENT: Self = Self(1 << 6);
-    /// The name above the directory's, of a key that fixes another as well.
-    pub const GRANDPARENT_OF_OTHER: Self = Self(1 << 7);
-
-    /// Whether a file with these three names may match a key. Places lie so that few instructions answer.
-    #[inline(always)]
+impl Role {
+    /// The shapes of keys that ask for a name in this role.
     #[must_use]
-    pub const fn may_match(name: Self, parent: Self, grandparent: Self) -> bool {
-        let (name, parent, grandparent) = (name.0 as u32, parent.0 as u32 >> 3, grandparent.0 as u32 >> 5);
-        // Alone in bit 0; with the grandparent in bit 2; the pair of name and parent, and the grandparent alone, in bit 1.
-        (name | parent) & (grandparent | 1) & 5 | ((name & parent) | grandparent) & 2 != 0
+    pub const fn asked(self) -> u8 {
+        let shapes = match self {
+            Self::File => [Shape::NAME, Shape::NAME_PARENT, Shape::NAME_GRANDPARENT],
+            Self::Parent => [Shape::NAME_PARENT, Shape::PARENT, Shape::PARENT_GRANDPARENT],
+            Self::Grandparent => [Shape::NAME_GRANDPARENT, Shape::PARENT_GRANDPARENT, Shape::GRANDPARENT],
+        };
+        (shapes[0].0 | shapes[1].0 | shapes[2].0) as u8
+    }
+
+    /// The others.
+    const fn not_asked(self) -> u8 {
+        (Self::File.asked() | Self::Parent.asked() | Self::Grandparent.asked()) & !self.asked()
     }
 }
 
-/// From this length on the dentry may not hold a name inline (`DNAME_INLINE_LEN` is 32 before Linux 6.6 and 40 since),
-/// so such names are filtered by their length alone.
+/// From this length on the dentry may not hold a name inline (`DNAME_INLINE_LEN` is 32 before Linux 6.6 and 40 since). A
+/// file or directory with such a name is told by the length alone; what stands above the directory not at all, because the
+/// question would cost every open: a key that asks for such a name there passes for every name.
 pub const LONG_NAME: u64 = 32;
 
 /// Index in [`Filter::files`] of a file. The device is left to the exact map: it would cost two more loads an open.
@@ -97,26 +129,44 @@ pub const fn file_slot(inode: u64) -> u64 {
     inode.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - FILE_SLOTS.trailing_zeros())
 }
 
-/// Index in [`Filter::names`] of a name: its length and its head (see [`name_head`]).
+/// What the length of a name of less than eight bytes is multiplied with before it is mixed into the head: the kernel programs
+/// have the product at hand, because they shift by it to get rid of what lies behind the name.
+pub const SHORT_FACTOR: i64 = -8;
+
+/// What the tables of names go by: the first eight bytes of a name, little endian, a shorter one in the high bytes, with the
+/// length mixed in; of a long name (see [`LONG_NAME`]) the length.
 ///
 /// Short names lie inside the dentry, so the kernel answers without following a pointer.
-#[inline(always)]
-#[must_use]
-pub const fn name_slot(len: u64, head: u64) -> u64 {
-    let mixed = (head ^ (len << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed >> (64 - NAME_SLOTS.trailing_zeros())
-}
-
-/// First eight bytes of a name, zero padded, little endian; of a long name (see [`LONG_NAME`]) nothing.
 #[must_use]
 pub const fn name_head(name: &[u8]) -> u64 {
+    let len = name.len() as u64;
+    if len >= LONG_NAME {
+        return len;
+    }
     let mut head = [0u8; 8];
+    let room = if name.len() < 8 { 8 - name.len() } else { 0 };
     let mut i = 0;
-    while i < name.len() && i < 8 && (name.len() as u64) < LONG_NAME {
-        head[i] = name[i];
+    while i < name.len() && i < 8 {
+        head[room + i] = name[i];
         i += 1;
     }
-    u64::from_le_bytes(head)
+    with_length(u64::from_le_bytes(head), len)
+}
+
+#[inline(always)]
+const fn with_length(head: u64, len: u64) -> u64 {
+    head ^ if len < 8 { len.wrapping_mul(SHORT_FACTOR as u64) } else { len }
+}
+
+/// Index in the tables of names, by [`name_head`].
+#[inline(always)]
+#[must_use]
+pub const fn name_slot(head: u64) -> u64 {
+    head.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - NAME_SLOTS.trailing_zeros())
+}
+
+const fn slot_of(name: &[u8]) -> usize {
+    name_slot(name_head(name)) as usize
 }
 
 /// Index in [`Filter::tails`] of the last eight bytes of a name.
@@ -130,8 +180,8 @@ pub const fn tail_slot(tail: u64) -> u64 {
 /// round of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextName {
-    /// All of it: length and head.
-    Short(u64, u64),
+    /// All of it: see [`name_head`].
+    Short(u64),
     /// Eight bytes or more, of which these are the last.
     Long(u64),
     /// The text ends with a `/`.
@@ -153,7 +203,7 @@ impl TextName {
         let name = if slashes != 0 { (slashes.leading_zeros() / 8) as u64 } else { len };
         match name {
             0 => Self::Open,
-            1..8 => Self::Short(name, end >> ((8 * (8 - name)) & 63)),
+            1..8 => Self::Short(with_length(end & !(u64::MAX >> (8 * name)), name)),
             _ => Self::Long(end),
         }
     }
@@ -303,8 +353,7 @@ mod tests {
             (b"/home//a/", b""),
             (b"/1234567", b"1234567"),
         ] {
-            let wanted =
-                if name.is_empty() { TextName::Open } else { TextName::Short(name.len() as u64, name_head(name)) };
+            let wanted = if name.is_empty() { TextName::Open } else { TextName::Short(name_head(name)) };
             assert_eq!(last(text), wanted);
         }
         let tail = TextName::Long(u64::from_le_bytes(*b"dentials"));
@@ -316,8 +365,8 @@ mod tests {
     #[test]
     fn a_name_is_found_by_its_end() {
         let mut filter = Filter::EMPTY;
-        filter.add_name(b"credentials", Place::NAME);
-        filter.add_name(b".netrc", Place::NAME);
+        filter.add_name(b"credentials", Role::File, Shape::NAME);
+        filter.add_name(b".netrc", Role::File, Shape::NAME);
         assert_eq!(filter.tails[tail_slot(u64::from_le_bytes(*b"dentials")) as usize], 1);
         assert_eq!(filter.tails.iter().filter(|slot| **slot != 0).count(), 1);
     }

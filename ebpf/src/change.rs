@@ -7,7 +7,6 @@ use tokenhound_common::{
     limits::TEXT_BYTES,
     loss::Reason,
     record::{Change, Kind, What},
-    watch::Place,
 };
 
 use crate::{
@@ -126,7 +125,7 @@ pub fn mount(source: Pointer, path: Pointer, flags: u64) -> i32 {
         return 0;
     }
     let spot = Spot::at(path);
-    if stands_in_a_key(filter::place_of(spot.dentry)) || names_a_store(source) {
+    if filter::stands_in_a_key(spot.dentry) || names_a_store(source) {
         record(What::MOUNT, 0, spot, Other::Text(source));
     }
     0
@@ -137,7 +136,7 @@ pub fn mount(source: Pointer, path: Pointer, flags: u64) -> i32 {
 pub fn move_mount(from: Pointer, to: Pointer) -> i32 {
     let (from, to) = (Spot::at(from), Spot::at(to));
     let known = filter::may_be_known::<Copied>(Copied::pointer(from.dentry, offset!(dentry_inode)));
-    if known || stands_in_a_key(filter::place_of(from.dentry)) || stands_in_a_key(filter::place_of(to.dentry)) {
+    if known || filter::stands_in_a_key(from.dentry) || filter::stands_in_a_key(to.dentry) {
         record(What::MOUNT, 0, to, Other::Spot(from));
     }
     0
@@ -147,11 +146,6 @@ pub fn move_mount(from: Pointer, to: Pointer) -> i32 {
 #[inline(always)]
 fn watched(dentry: Pointer) -> bool {
     filter::dentry_may_match::<Direct>(dentry)
-}
-
-#[inline(always)]
-fn stands_in_a_key(place: Place) -> bool {
-    place.0 != 0
 }
 
 /// Is the last component of `text` a name from a key? The agent decides on all of it.

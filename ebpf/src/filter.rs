@@ -2,8 +2,8 @@
 
 use core::{
     ffi::c_void,
-    mem::MaybeUninit,
-    ptr::{read_volatile, write_volatile},
+    mem::{MaybeUninit, offset_of},
+    ptr::write_volatile,
 };
 
 use aya_ebpf::{bindings::BPF_F_NO_PREALLOC, helpers::generated::bpf_probe_read_kernel, macros::map, maps::HashMap};
@@ -12,8 +12,8 @@ use tokenhound_common::{
     loss::Reason,
     record::Access,
     watch::{
-        FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Place, Shape, TextName, file_slot, name_hash, name_slot,
-        tail_slot,
+        FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Role, Shape, TextName, file_slot, name_hash, name_head,
+        name_slot, tail_slot,
     },
 };
 
@@ -26,7 +26,7 @@ use crate::{
 /// The tables of the first question. A section of its own, because the agent replaces it as a whole.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.filter")]
-static mut FILTER: Filter = Filter::EMPTY;
+static mut FILTER: Filter = Filter::CLOSED;
 
 /// Watched files and directories by id.
 #[map]
@@ -57,24 +57,26 @@ pub enum Interest {
 #[inline(always)]
 pub fn may_match<L: Load>(file: Pointer) -> bool {
     let inode = L::pointer(file, offset!(file_inode));
-    if file_may_match(L::load(inode, offset!(inode_number))) {
-        return true;
-    }
-    names_may_match::<L>(L::pointer(file, offset!(file_dentry)))
+    let tables = Tables::first();
+    let known = tables.files(L::load(inode, offset!(inode_number)));
+    known | names_left::<L>(tables, L::pointer(file, offset!(file_dentry))) != 0
 }
 
 /// The same of a dentry, which may have no inode yet.
 #[inline(always)]
 pub fn dentry_may_match<L: Load>(dentry: Pointer) -> bool {
     let inode = L::pointer(dentry, offset!(dentry_inode));
-    (!inode.is_null() && may_be_known::<L>(inode)) || names_may_match::<L>(dentry)
+    (!inode.is_null() && may_be_known::<L>(inode)) || names_left::<L>(Tables::first(), dentry) != 0
 }
 
+/// The shapes of keys that the three names leave possible.
 #[inline(always)]
-fn names_may_match<L: Load>(dentry: Pointer) -> bool {
+fn names_left<L: Load>(tables: Tables, dentry: Pointer) -> u64 {
     let parent = L::pointer(dentry, offset!(dentry_parent));
     let grandparent = L::pointer(parent, offset!(dentry_parent));
-    Place::may_match(place::<L>(dentry), place::<L>(parent), place::<L>(grandparent))
+    let name = tables.names(mixed_head::<L>(dentry));
+    let tables = tables.behind();
+    name & tables.parents(mixed_head::<L>(parent)) & tables.grandparents(mixed_head_of_any::<L>(grandparent))
 }
 
 /// What a file that may match is. Asked here, because each question costs every open that comes before it.
@@ -88,62 +90,111 @@ pub fn interest(file: Pointer) -> Interest {
     if Copied::load::<u64, _>(super_block, offset!(super_magic)) != PROC_SUPER_MAGIC {
         return Interest::File;
     }
-    match short_name::<Copied>(Copied::pointer(file, offset!(file_dentry))) {
-        (7, ENVIRON) => Interest::ProcEnviron,
-        (3, MEM) => Interest::ProcMem,
+    match mixed_head::<Copied>(Copied::pointer(file, offset!(file_dentry))) {
+        ENVIRON => Interest::ProcEnviron,
+        MEM => Interest::ProcMem,
         _ => Interest::None,
     }
 }
 
-const ENVIRON: u64 = tokenhound_common::watch::name_head(b"environ");
-const MEM: u64 = tokenhound_common::watch::name_head(b"mem");
+const ENVIRON: u64 = name_head(b"environ");
+const MEM: u64 = name_head(b"mem");
 
-/// Length of a name and its head; see `kernel::head`.
+/// Head and length of a name in one (`tokenhound_common::watch::name_head`).
 #[inline(always)]
-fn short_name<L: Load>(dentry: Pointer) -> (u64, u64) {
+fn mixed_head<L: Load>(dentry: Pointer) -> u64 {
     let len = L::wide(dentry, offset!(dentry_name_len));
-    (len, kernel::head(L::load(dentry, offset!(dentry_inline_name)), len))
+    kernel::mixed_head_or_length(L::load(dentry, offset!(dentry_inline_name)), len)
 }
 
-/// In which places of keys the name of `dentry` stands.
+/// The same, but of a long name any number. What stands above a directory is not asked for how long it is.
 #[inline(always)]
-fn place<L: Load>(dentry: Pointer) -> Place {
-    let (len, head) = short_name::<L>(dentry);
-    look_up(len, head)
+fn mixed_head_of_any<L: Load>(dentry: Pointer) -> u64 {
+    let len = L::wide(dentry, offset!(dentry_name_len));
+    kernel::mixed_head(L::load(dentry, offset!(dentry_inline_name)), len)
 }
 
-#[inline(always)]
-fn look_up(len: u64, head: u64) -> Place {
-    // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds. Volatile: the agent replaces it at run time.
-    Place(unsafe { read_volatile((&raw const FILTER.names).cast::<u8>().add(name_slot(len, head) as usize)) })
-}
+/// Where the tables of names lie: an address from which a load can reach what it is asked for.
+struct Tables(*const u8);
 
-#[inline(always)]
-fn file_may_match(inode: u64) -> bool {
-    // SAFETY: `file_slot` is below FILE_SLOTS, which the table holds. Volatile as above.
-    unsafe { read_volatile((&raw const FILTER.files).cast::<u8>().add(file_slot(inode) as usize)) != 0 }
+/// How far behind the names both other tables are in reach of a load, which goes back by less than 32,768 bytes.
+const FAR: usize = offset_of!(Filter, grandparents) - 8;
+const PARENTS: i16 = offset_of!(Filter, parents).wrapping_sub(FAR) as i16;
+const GRANDPARENTS: i16 = offset_of!(Filter, grandparents).wrapping_sub(FAR) as i16;
+const _: () = assert!(offset_of!(Filter, names) == 0 && FAR - offset_of!(Filter, parents) <= i16::MAX as usize);
+
+/// SAFETY of all: `name_slot` is below NAME_SLOTS, which each table holds.
+impl Tables {
+    #[inline(always)]
+    fn first() -> Self {
+        Self((&raw const FILTER).cast())
+    }
+
+    /// Not zero where the inode could be watched. From the first address.
+    #[inline(always)]
+    fn files(&self, inode: u64) -> u64 {
+        // SAFETY: `file_slot` is below FILE_SLOTS, which that table holds.
+        unsafe {
+            kernel::byte_of::<0>(self.0, kernel::further::<{ offset_of!(Filter, files) as i32 }>(file_slot(inode)))
+        }
+    }
+
+    /// Further on, where the other two are in reach.
+    #[inline(always)]
+    fn behind(self) -> Self {
+        Self(kernel::behind::<{ FAR as i32 }>(self.0))
+    }
+
+    /// The shapes of keys that a file's name with that head leaves possible. From the first address.
+    #[inline(always)]
+    fn names(&self, head: u64) -> u64 {
+        // SAFETY: as above.
+        unsafe { kernel::byte_of::<0>(self.0, name_slot(head)) }
+    }
+
+    #[inline(always)]
+    fn parents(&self, head: u64) -> u64 {
+        // SAFETY: as above.
+        unsafe { kernel::byte_of::<PARENTS>(self.0, name_slot(head)) }
+    }
+
+    #[inline(always)]
+    fn grandparents(&self, head: u64) -> u64 {
+        // SAFETY: as above.
+        unsafe { kernel::byte_of::<GRANDPARENTS>(self.0, name_slot(head)) }
+    }
 }
 
 /// Could the inode be watched? For files that have been told of before, so that the agent knows their ids.
 #[inline(always)]
 pub fn may_be_known<L: Load>(inode: Pointer) -> bool {
-    file_may_match(L::load(inode, offset!(inode_number)))
+    Tables::first().files(L::load(inode, offset!(inode_number))) != 0
 }
 
-/// In which places of keys the name of `dentry` stands. For names that are about to be: they have no inode yet.
+/// Does a key ask for the name of `dentry`, in any role? For names that are about to be: they have no inode yet.
 #[inline(always)]
-pub fn place_of(dentry: Pointer) -> Place {
-    place::<Copied>(dentry)
+pub fn stands_in_a_key(dentry: Pointer) -> bool {
+    asked_for(mixed_head::<Copied>(dentry))
+}
+
+#[inline(always)]
+fn asked_for(head: u64) -> bool {
+    let tables = Tables::first();
+    let name = tables.names(head) & u64::from(Role::File.asked());
+    let tables = tables.behind();
+    let parent = tables.parents(head) & u64::from(Role::Parent.asked());
+    name | parent | tables.grandparents(head) & u64::from(Role::Grandparent.asked()) != 0
 }
 
 /// Could a text of `len` bytes end in a name from a key? `end` are its last eight bytes.
 #[inline(always)]
 pub fn ends_in_a_name(end: u64, len: u64) -> bool {
     match TextName::of(end, len) {
-        TextName::Short(len, head) => look_up(len, head).0 != 0,
-        // SAFETY: `tail_slot` is below TAIL_SLOTS, which the table holds. Volatile as in `look_up`.
+        TextName::Short(head) => asked_for(head),
+        // SAFETY: `tail_slot` is below TAIL_SLOTS, which the table holds.
         TextName::Long(tail) => unsafe {
-            read_volatile((&raw const FILTER.tails).cast::<u8>().add(tail_slot(tail) as usize)) != 0
+            let slot = kernel::further::<{ offset_of!(Filter, tails) as i32 }>(tail_slot(tail));
+            kernel::byte_of::<0>((&raw const FILTER).cast(), slot) != 0
         },
         TextName::Open => true,
     }

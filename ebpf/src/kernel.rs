@@ -9,7 +9,7 @@ use aya_ebpf::helpers::{
 use tokenhound_common::{
     fields::{ABSENT, Offsets},
     patch,
-    watch::LONG_NAME,
+    watch::{LONG_NAME, SHORT_FACTOR},
 };
 
 /// Set by the agent before load and frozen; the verifier sees constants.
@@ -254,33 +254,97 @@ pub fn masked<const MASK: i32>(value: u64) -> u64 {
     value
 }
 
-/// Head of a name (see `tokenhound_common::watch::name_head`) whose first eight bytes in the dentry are `word`.
+/// Head of a name (see `tokenhound_common::watch::name_head`) whose first eight bytes in the dentry are `word`, with its
+/// length mixed in. Of a long name it is any number.
 ///
-/// In instructions of its own, because the compiler would compute the mask for longer names too, and most are.
+/// In instructions of its own, because the compiler would shift longer names too, and most are.
 #[inline(always)]
-pub fn head(word: u64, len: u64) -> u64 {
+pub fn mixed_head(word: u64, len: u64) -> u64 {
     let mut word = word;
-    // SAFETY: arithmetic on registers; the jumps lead to the last instruction or behind it.
+    // SAFETY: arithmetic on registers; the jump leads to the last instruction. Shifting goes by the number's last six bits
+    // (RFC 9669, 4.1).
     unsafe {
         core::arch::asm!(
-            "if {len} > 7 goto +6",
-            "{shift} = {len}",
-            "{shift} <<= 3",
-            "{mask} = 1",
-            "{mask} <<= {shift}",
-            "{mask} += -1",
-            "{word} &= {mask}",
-            "if {len} < {long} goto +1",
-            "{word} = 0",
-            len = in(reg) len,
+            "if {len} > 7 goto +2",
+            "{len} *= {factor}",
+            "{word} <<= {len}",
+            "{word} ^= {len}",
+            len = inout(reg) len => _,
             word = inout(reg) word,
-            shift = out(reg) _,
-            mask = out(reg) _,
+            factor = const SHORT_FACTOR as i32,
+            options(pure, nomem, nostack),
+        );
+    }
+    word
+}
+
+/// The same, but of a long name its length.
+#[inline(always)]
+pub fn mixed_head_or_length(word: u64, len: u64) -> u64 {
+    let mut word = word;
+    // SAFETY: as above. What is short is negative when it is compared.
+    unsafe {
+        core::arch::asm!(
+            "if {len} > 7 goto +2",
+            "{len} *= {factor}",
+            "{word} <<= {len}",
+            "if {len} s< {long} goto +1",
+            "{word} = 0",
+            "{word} ^= {len}",
+            len = inout(reg) len => _,
+            word = inout(reg) word,
+            factor = const SHORT_FACTOR as i32,
             long = const LONG_NAME as i32,
             options(pure, nomem, nostack),
         );
     }
     word
+}
+
+/// The byte at `index` of a table that lies `AT` bytes from `base`. In instructions of its own: the compiler would work out the
+/// table's address first.
+///
+/// # Safety
+///
+/// The table must be larger than `index`.
+#[inline(always)]
+pub unsafe fn byte_of<const AT: i16>(base: *const u8, index: u64) -> u64 {
+    let mut slot = index;
+    // SAFETY: the caller's. Not pure: the agent replaces the table at run time.
+    unsafe {
+        if AT < 0 {
+            core::arch::asm!(
+                "{slot} += {base}", "{slot} = *(u8 *)({slot} - {back})",
+                slot = inout(reg) slot, base = in(reg) base, back = const -(AT as i32), options(nostack, readonly),
+            );
+        } else {
+            core::arch::asm!(
+                "{slot} += {base}", "{slot} = *(u8 *)({slot} + {at})",
+                slot = inout(reg) slot, base = in(reg) base, at = const AT, options(nostack, readonly),
+            );
+        }
+    }
+    slot
+}
+
+/// An address and `BYTES` more, added here and now.
+#[inline(always)]
+pub fn behind<const BYTES: i32>(address: *const u8) -> *const u8 {
+    let mut address = address;
+    // SAFETY: adds to a register.
+    unsafe {
+        core::arch::asm!("{value} += {bytes}", value = inout(reg) address, bytes = const BYTES, options(nostack))
+    };
+    address
+}
+
+/// An index and `BYTES` more, added here and now.
+#[inline(always)]
+pub fn further<const BYTES: i32>(index: u64) -> u64 {
+    let mut index = index;
+    // SAFETY: adds to a register.
+    unsafe { core::arch::asm!("{value} += {bytes}", value = inout(reg) index, bytes = const BYTES, options(nostack)) };
+    index
 }
 
 /// Zero for equal pointers. In an instruction that the compiler does not turn into a comparison: the verifier would take

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use tokenhound_common::watch::{Filter, NameKey, Place, Shape, name_hash, name_words};
+use tokenhound_common::watch::{Filter, LONG_NAME, NameKey, Role, Shape, name_hash, name_words};
 
 use super::{
     homes::EnvOverrides,
@@ -185,7 +185,10 @@ impl Key {
         let fits = |name: Option<&str>| name.is_none_or(|name| name_words(name.as_bytes()).is_some());
         let own = |name: Option<&str>| name.map(str::to_owned);
         let shaped = Self { name: own(name), parent: own(parent), grandparent: own(grandparent) };
-        (fits(name) && fits(parent) && fits(grandparent) && shaped.shape().is_some()).then_some(shaped)
+        // Alone, such a name would let everything through the kernel's filter.
+        let long = grandparent.is_some_and(|name| name.len() as u64 >= LONG_NAME);
+        let open = name.is_none() && parent.is_none() && long;
+        (fits(name) && fits(parent) && fits(grandparent) && !open && shaped.shape().is_some()).then_some(shaped)
     }
 
     fn shape(&self) -> Option<Shape> {
@@ -215,30 +218,15 @@ impl Key {
         }
     }
 
-    /// The places in which the filter must know its names.
-    fn places(&self) -> [Option<(&str, Place)>; 3] {
-        let (name, parent, grandparent) = (self.name.as_deref(), self.parent.as_deref(), self.grandparent.as_deref());
-        let of_name = if parent.is_some() {
-            Place::NAME_OF_PARENT
-        } else if grandparent.is_some() {
-            Place::NAME_OF_GRANDPARENT
-        } else {
-            Place::NAME
-        };
-        let of_parent = if name.is_some() {
-            Place::PARENT_OF_NAME
-        } else if grandparent.is_some() {
-            Place::PARENT_OF_GRANDPARENT
-        } else {
-            Place::PARENT
-        };
-        let alone = name.is_none() && parent.is_none();
-        let of_grandparent = if alone { Place::GRANDPARENT } else { Place::GRANDPARENT_OF_OTHER };
-        [
-            name.map(|name| (name, of_name)),
-            parent.map(|name| (name, of_parent)),
-            grandparent.map(|name| (name, of_grandparent)),
-        ]
+    /// Makes the filter know its names.
+    fn add_to(&self, filter: &mut Filter) {
+        let Some(shape) = self.shape() else { return };
+        let names = [(&self.name, Role::File), (&self.parent, Role::Parent), (&self.grandparent, Role::Grandparent)];
+        for (name, role) in names {
+            if let Some(name) = name {
+                filter.add_name(name.as_bytes(), role, shape);
+            }
+        }
     }
 
     fn matches(&self, name: &str, parent: &str, grandparent: &str) -> bool {
@@ -364,11 +352,9 @@ impl WatchPlan {
     pub fn filter(&self) -> Box<Filter> {
         let mut filter = Box::new(Filter::EMPTY);
         for name in PROCFS_NAMES {
-            filter.add_name(name.as_bytes(), Place::NAME);
+            filter.add_name(name.as_bytes(), Role::File, Shape::NAME);
         }
-        for (name, place) in self.keys.iter().flat_map(Key::places).flatten() {
-            filter.add_name(name.as_bytes(), place);
-        }
+        self.keys.iter().for_each(|key| key.add_to(&mut filter));
         filter
     }
 }

@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use tokenhound_common::{
     limits::MAX_FILE_IDS,
     record::FileId,
-    watch::{FileKey, FileWatch, Filter, NameKey, Place},
+    watch::{FileKey, FileWatch, Filter, NameKey, Role, Shape},
 };
 
 /// Why watch keys could not be set.
@@ -70,12 +70,11 @@ impl Keys {
         for key in keys {
             self.name_keys.insert(key, 1, 0).map_err(|source| KeysError::Update { name: "NAME_KEYS", source })?;
         }
-        for (word, new) in self.bits.names.iter_mut().zip(&bits.names) {
-            *word |= new;
-        }
-        for (byte, new) in self.bits.tails.iter_mut().zip(&bits.tails) {
-            *byte |= new;
-        }
+        let merge = |all: &mut [u8], new: &[u8]| all.iter_mut().zip(new).for_each(|(byte, new)| *byte |= new);
+        merge(&mut self.bits.names, &bits.names);
+        merge(&mut self.bits.parents, &bits.parents);
+        merge(&mut self.bits.grandparents, &bits.grandparents);
+        merge(&mut self.bits.tails, &bits.tails);
         self.publish()
     }
 
@@ -105,7 +104,7 @@ impl Keys {
     /// directory only if the filter knows its name.
     pub fn watch_directories(&mut self, names: impl IntoIterator<Item = impl AsRef<[u8]>>) {
         for name in names {
-            self.bits.add_name(name.as_ref(), Place::PARENT);
+            self.bits.add_name(name.as_ref(), Role::Parent, Shape::PARENT);
         }
     }
 

@@ -175,20 +175,22 @@ fn the_plan_fits_the_kernel() {
     assert!(keys.iter().all(|key| key.shape != 0));
     let filter = plan.filter();
     // A name that is not watched passes with the share of slots that let it.
-    let set = |place: Place| filter.names.iter().filter(|slot| **slot & place.0 != 0).count();
-    assert!(set(Place::NAME) < 200, "{}", set(Place::NAME));
-    assert!(set(Place::PARENT) < 100, "{}", set(Place::PARENT));
-    assert!(set(Place::GRANDPARENT) < 60, "{}", set(Place::GRANDPARENT));
+    let set = |table: &[u8], shape: Shape| table.iter().filter(|slot| u32::from(**slot) & shape.0 != 0).count();
+    let alone =
+        [(&filter.names, Shape::NAME), (&filter.parents, Shape::PARENT), (&filter.grandparents, Shape::GRANDPARENT)];
+    for ((table, shape), most) in alone.into_iter().zip([200, 100, 60]) {
+        assert!(set(table, shape) < most, "{shape:?}: {}", set(table, shape));
+    }
 }
 
 #[test]
 fn every_key_passes_the_filter() {
     let plan = shipped_catalogue().watch_plan();
     let filter = plan.filter();
-    let place = |name: &Option<String>| filter.place(name.as_deref().unwrap_or("something else").as_bytes());
     for key in plan.keys() {
-        let names = [&key.name, &key.parent, &key.grandparent].map(place);
-        assert!(Place::may_match(names[0], names[1], names[2]), "{key:?}");
+        let names = [&key.name, &key.parent, &key.grandparent];
+        let [name, parent, grandparent] = names.map(|name| name.as_deref().unwrap_or("something else").as_bytes());
+        assert!(filter.may_match(name, parent, grandparent), "{key:?}");
     }
 }
 
@@ -198,13 +200,10 @@ fn names_that_a_key_fixes_together_must_all_be_there() {
     for key in [("f", "d", ""), ("g", "", "e"), ("", "h", "i")] {
         let own = |name: &str| (!name.is_empty()).then(|| name.to_owned());
         let key = Key { name: own(key.0), parent: own(key.1), grandparent: own(key.2) };
-        for (name, place) in key.places().into_iter().flatten() {
-            filter.add_name(name.as_bytes(), place);
-        }
+        key.add_to(&mut filter);
     }
     let passes = |name: &str, parent: &str, grandparent: &str| {
-        let [name, parent, grandparent] = [name, parent, grandparent].map(|name| filter.place(name.as_bytes()));
-        Place::may_match(name, parent, grandparent)
+        filter.may_match(name.as_bytes(), parent.as_bytes(), grandparent.as_bytes())
     };
     for (name, parent, grandparent) in [("f", "d", "x"), ("g", "x", "e"), ("x", "h", "i")] {
         assert!(passes(name, parent, grandparent), "{name} {parent} {grandparent}");
@@ -227,8 +226,15 @@ fn long_names_are_filtered_by_their_length() {
     let long = "n".repeat(40);
     let mut plan = WatchPlan::default();
     plan.add(0, Pattern::parse(&format!("~/.x/{long}")).unwrap());
-    assert_eq!(plan.filter().place(&[b'm'; 40]), Place::NAME_OF_PARENT);
-    assert_eq!(plan.filter().place(&[b'n'; 41]), Place(0));
+    assert!(plan.filter().may_match(&[b'm'; 40], b".x", b"me"));
+    assert!(!plan.filter().may_match(&[b'n'; 41], b".x", b"me"));
+    let mut above = WatchPlan::default();
+    above.add(0, Pattern::parse(&format!("~/{long}/*/token")).unwrap());
+    assert!(above.filter().may_match(b"token", b"any", b"other"), "not asked for in the kernel");
+    assert!(!above.filter().may_match(b"other", b"any", long.as_bytes()));
+    let mut alone = WatchPlan::default();
+    alone.add(0, Pattern::parse(&format!("~/{long}/*/*")).unwrap());
+    assert_eq!(alone.name_keys(), [], "it would let everything through");
     let too_long = "n".repeat(KEY_NAME_BYTES + 1);
     let mut plan = WatchPlan::default();
     plan.add(0, Pattern::parse(&format!("~/.x/{too_long}")).unwrap());

@@ -15,7 +15,7 @@ use object::{Object as _, ObjectSection as _};
 use tokenhound_common::{
     fields::{FIELDS, Offsets},
     process::ProcessKey,
-    record::{Access, Change, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
+    record::{Access, Change, Dump, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
     watch::{FileKey, FileWatch, Filter, NameKey},
 };
 
@@ -69,11 +69,12 @@ fn layouts() -> Vec<Layout> {
         Fork { header, parent, child }
         Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, reserved }
         Exit { header, process }
+        Dump { header, process, cwd_len, reserved }
         Access {
             header, task, file, target, open_flags, open_mode, object, matched, path_len, root_len, way, reserved
         }
         Change { header, task, file, detail, what, matched, path_len, other_len }
-        Filter { files, names, tails }
+        Filter { names, parents, grandparents, files, tails }
         NameKey { name, parent, grandparent, shape, reserved }
         FileKey { inode, device, reserved }
         FileWatch { generation, flags }
