@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
 
+use super::owners::OwnersEntry;
 use super::place::{LinkageEntry, PlaceEntry};
 use super::process::{
     Bytes, ContainerEntry, Id, Key, ProcessEntry, WritableEntry, bytes, file_id, id, key, path, process_key,
@@ -150,6 +151,8 @@ pub enum Answer {
     Place(Bytes, PlaceEntry),
     /// To `World::linkage`.
     Linkage(LinkageEntry),
+    /// To `World::owners`.
+    Owners(Key, Option<OwnersEntry>),
 }
 
 /// See [`Membership`].

@@ -34,6 +34,7 @@ use crate::{
         container::Membership,
         loaded::{self, Linkage},
         model::{Chain, Process},
+        package::Owners,
     },
     pipeline::core::{Core, Input, Scope, User, World},
     policy::Policy,
@@ -336,6 +337,10 @@ impl World for Known<'_> {
 
     fn linkage(&mut self, chain: &Chain) -> Linkage {
         self.recorded.linkage(chain)
+    }
+
+    fn owners(&mut self, process: &Process) -> Option<Owners> {
+        self.recorded.owners(process)
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

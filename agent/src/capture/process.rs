@@ -243,6 +243,7 @@ impl From<ProcessEntry> for Process {
             cgroup: entry.cgroup,
             container: entry.container.map(Into::into),
             unit: None,
+            owners: None,
             since: KernelTime(entry.since),
             exited: entry.exited.map(KernelTime),
             origin: match entry.origin {

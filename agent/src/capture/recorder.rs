@@ -23,6 +23,7 @@ use crate::{
         container::Membership,
         loaded::{self, Linkage},
         model::{Chain, Process},
+        package::Owners,
     },
     pipeline::core::{Core, Input, Output, User, World},
 };
@@ -250,6 +251,12 @@ impl World for Listening<'_> {
     fn linkage(&mut self, chain: &Chain) -> Linkage {
         let answer = self.world.linkage(chain);
         self.answers.push(Answer::linkage(&answer));
+        answer
+    }
+
+    fn owners(&mut self, process: &Process) -> Option<Owners> {
+        let answer = self.world.owners(process);
+        self.answers.push(Answer::owners(process.key, answer.as_ref()));
         answer
     }
 

@@ -21,6 +21,7 @@ use crate::{
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process},
+        package::Owners,
     },
     pipeline::core::{Core, Input, Output, User, World},
     policy::Policy,
@@ -162,6 +163,10 @@ impl World for Recorded {
 
     fn linkage(&mut self, _chain: &Chain) -> Linkage {
         self.answer(Answer::to_linkage).unwrap_or_default()
+    }
+
+    fn owners(&mut self, process: &Process) -> Option<Owners> {
+        self.answer(|answer| answer.to_owners(process.key)).flatten()
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

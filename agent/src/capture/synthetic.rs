@@ -19,6 +19,7 @@ use crate::{
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process, Script, Writable},
+        package::{Owner, Owners},
     },
     pipeline::core::{Scope, Setup, User, World},
     policy::Policy,
@@ -333,6 +334,10 @@ impl World for Machine {
 
     fn linkage(&mut self, _chain: &Chain) -> Linkage {
         Linkage::Unknown
+    }
+
+    fn owners(&mut self, _process: &Process) -> Option<Owners> {
+        Some(Owners { executable: Owner::Nobody, script: None })
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

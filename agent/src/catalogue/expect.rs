@@ -11,7 +11,10 @@ use super::{
     model::{Reader, ReaderMatch, ReaderRole, Store},
     pattern::name_matches,
 };
-use crate::lineage::model::{Process, Script, Writable};
+use crate::lineage::{
+    model::{Process, Script, Writable},
+    package::Owners,
+};
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -304,6 +307,9 @@ impl<'a> Subject<'a> {
         if in_listed(false) || (in_listed(true) && (named || spec.exe.is_empty())) {
             return Ok(format!("{} is a listed path", path.display()));
         }
+        if let Some(package) = self.packaged(spec, writable).filter(|_| named || spec.exe.is_empty()) {
+            return Ok(format!("{} is of package {package}, which is listed", path.display()));
+        }
         if !named {
             return Err(None);
         }
@@ -316,6 +322,13 @@ impl<'a> Subject<'a> {
             Writable::Yes => Err(Some(WhyNot::WritablePlace { path: shown })),
             Writable::Unknown => Err(Some(WhyNot::PlaceUnknown { path: shown })),
         }
+    }
+
+    /// The listed package that brought the reader.
+    fn packaged(&self, spec: &Reader, writable: Writable) -> Option<&str> {
+        let sound = writable == Writable::No && self.reader.executable.writable == Writable::No;
+        let name = self.reader.owners.as_deref().and_then(Owners::package).filter(|_| sound)?;
+        spec.package.iter().any(|listed| listed == name).then_some(name)
     }
 
     /// Where users install this interpreter.

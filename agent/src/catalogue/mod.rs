@@ -202,6 +202,12 @@ impl Catalogue {
         if perhaps { Holds::Perhaps } else { Holds::Secret }
     }
 
+    /// Is a reader of some store known by its package?
+    #[must_use]
+    pub fn names_packages(&self) -> bool {
+        self.stores.iter().any(|store| store.readers.iter().any(|reader| !reader.package.is_empty()))
+    }
+
     /// May `reader` read a file of these stores? One store that expects it is enough: they share the file.
     #[must_use]
     pub fn expectation(&self, stores: &[&Store], reader: &Process, home: Option<&Path>) -> Expectation {

@@ -38,6 +38,9 @@ pub struct Reader {
     pub exe: Vec<String>,
     /// Where it is.
     pub paths: Vec<Pattern>,
+    /// Packages of the distribution that bring it, instead of a place. The file must lie where its user cannot write, and
+    /// be what the package brought.
+    pub package: Vec<String>,
     /// For a script: the interpreters that may run it.
     pub interpreter: Vec<String>,
     /// The scripts.

@@ -93,6 +93,7 @@ impl FromNode for Reader {
         let mut list =
             |name, reading: &mut Reading<'_>| -> Vec<String> { fields.optional(name, reading).unwrap_or_default() };
         let exe = list("exe", reading);
+        let package = list("package", reading);
         let interpreter = list("interpreter", reading);
         let modules = list("modules", reading);
         let cmdline_contains = list("cmdline_contains", reading);
@@ -106,6 +107,7 @@ impl FromNode for Reader {
         let reader = Self {
             role: role?,
             exe,
+            package,
             paths,
             interpreter,
             scripts,
@@ -130,9 +132,16 @@ fn check_reader(reader: &Reader, reading: &mut Reading<'_>) {
     if !reader.interpreter.is_empty() && !scripted {
         reading.error(reader.place, "a reader with an \"interpreter\" needs its \"scripts\" or \"modules\"");
     }
-    if reader.exe.is_empty() && reader.paths.is_empty() && !scripted && reader.matched.is_none() {
-        reading
-            .error(reader.place, "a reader needs \"exe\", \"paths\", \"interpreter\" with \"scripts\", or \"match\"");
+    if reader.exe.is_empty()
+        && reader.paths.is_empty()
+        && reader.package.is_empty()
+        && !scripted
+        && reader.matched.is_none()
+    {
+        reading.error(
+            reader.place,
+            "a reader needs \"exe\", \"paths\", \"package\", \"interpreter\" with \"scripts\", or \"match\"",
+        );
     }
     for exe in reader.exe.iter().chain(&reader.interpreter) {
         if exe.contains('/') {

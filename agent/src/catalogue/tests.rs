@@ -29,7 +29,7 @@ fn variables_that_move_stores_are_known_to_the_decoder() {
     assert!(!variables.contains("CONFIG_FILE"));
 }
 
-const GOOD: &str = "
+pub(super) const GOOD: &str = "
 stores:
   - id: example
     tool: Example CLI

@@ -212,6 +212,9 @@ fn reader_text(reader: &Reader) -> String {
     if !reader.paths.is_empty() {
         let _ = write!(out, " at {}", texts(&reader.paths));
     }
+    if !reader.package.is_empty() {
+        let _ = write!(out, " of package {}", reader.package.join(", "));
+    }
     if reader.matched == Some(ReaderMatch::Contextual) {
         out.push_str("told by container, unit or cgroup");
     }

@@ -54,6 +54,7 @@ pub(crate) fn process(pid: u32, parent: u32, path: &str) -> Process {
         cgroup: 1,
         container: None,
         unit: None,
+        owners: None,
         since: KernelTime(1),
         exited: None,
         origin: Origin::Observed,

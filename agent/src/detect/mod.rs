@@ -13,4 +13,4 @@ pub mod recent;
 pub mod sensor_degraded;
 pub mod severity;
 pub mod unexpected_reader;
-mod words;
+pub(crate) mod words;

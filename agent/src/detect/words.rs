@@ -3,7 +3,10 @@
 use crate::{
     finding::{model::Evidence, visible},
     ingest::observation::Inspection,
-    lineage::model::{Chain, Executable, Origin, Process, Script, Writable},
+    lineage::{
+        model::{Chain, Executable, Origin, Process, Script, Writable},
+        package::{Integrity, Owner},
+    },
 };
 
 /// `/usr/bin/python3 running /tmp/x.py`.
@@ -63,6 +66,29 @@ pub(crate) fn reader_evidence(chain: &Chain, user_name: Option<&str>) -> Vec<Evi
             .push(Evidence::new("lineage.incomplete", "ancestors between the oldest shown and pid 1 are not known"));
     }
     evidence
+}
+
+/// Whose the reader's program and script are.
+pub(crate) fn owners(process: &Process) -> Vec<Evidence> {
+    let Some(owners) = process.owners.as_deref() else { return Vec::new() };
+    let program = std::iter::once(("reader.package", "the program", &owners.executable));
+    let script = owners.script.as_ref().filter(|_| process.script_path().is_some());
+    let all = program.chain(script.map(|owner| ("reader.script_package", "the script", owner)));
+    all.map(|(key, what, owner)| Evidence::new(key, owned(what, owner))).collect()
+}
+
+fn owned(what: &str, owner: &Owner) -> String {
+    let Owner::Package { name, integrity } = owner else {
+        let unknown = "whose package it is was not known in time, or cannot be known from here";
+        return format!("{what}: {}", if *owner == Owner::Nobody { "no package brought it" } else { unknown });
+    };
+    let state = match integrity {
+        Integrity::Intact => "unchanged since",
+        Integrity::Changed => "and CHANGED since: it is not what the package brought",
+        Integrity::Unrecorded => "which recorded no sum of it",
+        Integrity::Unknown => "whether it was changed since was not known in time",
+    };
+    format!("{what}: from package {name}, {state}")
 }
 
 fn executable(executable: &Executable) -> String {

@@ -18,6 +18,7 @@ use crate::{
     lineage::{
         actor::{Actor, Party},
         model::{Chain, Container, Process, Script},
+        package::Owner,
     },
 };
 
@@ -240,6 +241,15 @@ fn executable(process: &Process) -> Value {
     })
 }
 
+/// Whose a file is, by the package manager.
+fn package(owner: &Owner) -> Value {
+    match owner {
+        Owner::Package { name, integrity } => json!({"name": name, "state": integrity.name()}),
+        Owner::Nobody => json!({"state": "unowned"}),
+        Owner::Unknown => json!({"state": "unknown"}),
+    }
+}
+
 fn file_uid(process: &Process) -> String {
     let id = process.executable.id;
     format!("{}:{}:{}", id.device >> 20, id.device & 0xf_ffff, id.inode)
@@ -401,6 +411,13 @@ fn unmapped(finding: &Finding) -> Value {
     }
     if let Some(chain) = &finding.chain {
         put(&mut map, "lineage_incomplete", json!(chain.incomplete));
+    }
+    if let Some(owners) = finding.reader().and_then(|reader| reader.owners.as_deref()) {
+        let mut all = Map::new();
+        put(&mut all, "executable", package(&owners.executable));
+        let script = owners.script.as_ref().filter(|_| finding.reader().and_then(Process::script_path).is_some());
+        put_some(&mut all, "script", script.map(package));
+        put(&mut map, "packages", Value::Object(all));
     }
     if let Some(script) = finding.reader().and_then(|reader| reader.script.as_ref()) {
         put(

@@ -14,7 +14,10 @@ use crate::{
         sensor_degraded::Degradation,
     },
     ingest::observation::{Inspection, KernelTime},
-    lineage::model::{Container, Process, Writable},
+    lineage::{
+        model::{Container, Process, Writable},
+        package::{Integrity, Owner, Owners},
+    },
 };
 
 fn aws() -> StoreFacts {
@@ -38,6 +41,8 @@ pub(crate) fn unexpected_reader() -> Finding {
         2,
         with_script(process(4100, 812, "/usr/bin/node"), "/usr/lib/node_modules/npm/bin/npm-cli.js", Writable::No),
     );
+    let executable = Owner::Package { name: "coreutils".to_owned(), integrity: Integrity::Intact };
+    chain.processes[0].owners = Some(Box::new(Owners { executable, script: None }));
     let access = read_at(0.25, chain, "/home/ann/.aws/credentials");
     engine().access(&access, &[unexpected(aws())]).findings.remove(0)
 }

@@ -222,6 +222,7 @@ impl Backfill {
             cgroup: self.cgroup_id(&cgroup),
             container: container::parse(&cgroup),
             unit: None,
+            owners: None,
             since: KernelTime(key.start_ns),
             exited: None,
             origin: Origin::Backfilled,

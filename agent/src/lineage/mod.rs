@@ -5,6 +5,7 @@ pub mod container;
 pub mod identity;
 pub mod loaded;
 pub mod model;
+pub mod package;
 pub mod table;
 pub mod users;
 pub mod writable;

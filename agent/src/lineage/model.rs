@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
+use super::package::Owners;
 use crate::ingest::observation::KernelTime;
 
 /// Whether the user on whose behalf a program runs could have changed it.
@@ -117,6 +118,8 @@ pub struct Process {
     pub container: Option<Container>,
     /// The systemd unit of its cgroup: `cron.service`, `session-3.scope`. Known of a reader and its ancestors, and only on the host.
     pub unit: Option<String>,
+    /// Whose program and script are, by the packages of the host. Known of a reader, once it was asked for.
+    pub owners: Option<Box<Owners>>,
     /// When this program started (exec), or the process if it never exec'ed.
     pub since: KernelTime,
     /// When it ended, if it has.

@@ -81,6 +81,12 @@ impl Writables {
         Self { proc_root: PathBuf::from("/proc"), tick_ns: tick_ns.max(1), mount_namespace: own.unwrap_or(0) }
     }
 
+    /// Does the process see the same files as the agent?
+    #[must_use]
+    pub fn is_here(&self, process: &Process) -> bool {
+        process.mount_namespace == self.mount_namespace && self.mount_namespace != 0
+    }
+
     /// Fills in what is [`Writable::Unknown`] in a chain, and resolves scripts that were named with `..`.
     pub fn fill(&self, chain: &mut Chain, users: &Users) {
         let roots: Vec<Option<PathBuf>> =

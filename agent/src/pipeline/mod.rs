@@ -367,6 +367,10 @@ impl Pipeline {
             .ok();
         let losses = Losses { time: clock::now(), kernel, busy: self.sensor.misses(), unwatched: self.edge.unwatched };
         self.feed(Input::Losses(losses));
+        let evicted = self.flow.world.take_evicted();
+        if evicted > 0 {
+            events::TableEvicted { table: "packages", count: evicted }.emit(&self.edge.metrics);
+        }
         events::ProcessesTracked(self.flow.core.tracked()).emit(&self.edge.metrics);
         if let Some(recorder) = &mut self.flow.recorder {
             recorder.flush();

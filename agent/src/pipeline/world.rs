@@ -17,6 +17,10 @@ use crate::{
         identity::InterpreterRules,
         loaded::{Linkage, Place},
         model::{Chain, Process},
+        package::{
+            Owner, Owners,
+            lookup::{Asked, Packages},
+        },
         users::Users,
         writable::Writables,
     },
@@ -27,6 +31,7 @@ pub(super) struct Live {
     backfill: Backfill,
     writables: Writables,
     users: Option<Users>,
+    packages: Packages,
 }
 
 impl Live {
@@ -36,8 +41,14 @@ impl Live {
         Self {
             backfill: Backfill::new(InterpreterRules::default(), keep),
             writables: Writables::new(backfill::tick_ns()),
+            packages: Packages::new("/"),
             users: Users::load().inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok(),
         }
+    }
+
+    /// Entries pushed out of bounded tables since the last call.
+    pub(super) fn take_evicted(&self) -> u64 {
+        self.packages.take_evicted()
     }
 
     /// Homes of the user database.
@@ -88,6 +99,20 @@ impl World for Live {
 
     fn linkage(&mut self, chain: &Chain) -> Linkage {
         self.writables.linkage(chain)
+    }
+
+    fn owners(&mut self, process: &Process) -> Option<Owners> {
+        let executable = &process.executable;
+        let whole = !executable.path_truncated && executable.links > 0;
+        let program = Asked { path: &executable.path, inode: Some(executable.id.inode) };
+        let script = process.script_path().map(|path| Asked { path, inode: None });
+        let here = whole && self.writables.is_here(process);
+        let files: Vec<Asked<'_>> = std::iter::once(program).chain(script).filter(|_| here).collect();
+        let mut owners = self.packages.owners(&files)?.into_iter();
+        let executable = owners.next().unwrap_or(Owner::Unknown);
+        // Of code that is in no file nobody is the owner.
+        let script = process.script.as_ref().map(|_| owners.next().unwrap_or(Owner::Unknown));
+        Some(Owners { executable, script })
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

@@ -83,9 +83,13 @@ fn breadth(exception: &Exception, catalogue: &Catalogue, problems: &mut Problems
     let any_program = exception.reader.is_empty()
         && exception.script.is_empty()
         && exception.ancestor.is_empty()
+        && exception.package.is_empty()
         && exception.actor.is_empty();
     let delegated = |word: &String| Class::ALL.iter().any(|class| class.is_delegated() && class.name() == word);
-    let only_actor = exception.reader.is_empty() && exception.script.is_empty() && exception.ancestor.is_empty();
+    let only_actor = exception.reader.is_empty()
+        && exception.script.is_empty()
+        && exception.ancestor.is_empty()
+        && exception.package.is_empty();
     if only_actor && exception.actor.iter().any(delegated) {
         let message =
             "tolerates whatever such an actor runs, which is what thieves run as; add \"reader\" or \"script\"";
@@ -140,6 +144,7 @@ fn swallows(earlier: &Exception, later: &Exception) -> bool {
     (earlier.allow_writable || !later.allow_writable)
         && wider(&earlier.store, &later.store)
         && !(earlier.store.is_empty() && procfs)
+        && wider(&earlier.package, &later.package)
         && wider(&earlier.user, &later.user)
         && wider(&earlier.actor, &later.actor)
         && same(&earlier.reader, &later.reader)

@@ -34,6 +34,7 @@ use crate::{
     lineage::{
         actor::{Actor, Party, Proof},
         model::{Process, Script, Writable},
+        package::Owners,
     },
     yaml::{self, Guard, Outcome, Place, Problems},
 };
@@ -57,6 +58,8 @@ pub struct Exception {
     pub script: Vec<Pattern>,
     /// Paths of the executable or script of an ancestor.
     pub ancestor: Vec<Pattern>,
+    /// Packages of the distribution that brought the reader: its script, or the program if it runs none.
+    pub package: Vec<String>,
     /// Names or ids of the reader's real user.
     pub user: Vec<String>,
     /// Classes or ids of whoever acts. An actor that only a variable makes is none: anyone can set it.
@@ -133,6 +136,7 @@ impl Exception {
         self.covers_target(&access.target)
             && (self.reader.is_empty() || self.covers_program(reader, home))
             && (self.script.is_empty() || self.covers_script(reader, &self.script, home))
+            && (self.package.is_empty() || self.covers_package(reader))
             && (self.ancestor.is_empty() || ancestors.iter().any(|ancestor| self.covers_ancestor(ancestor, home)))
             && (self.user.is_empty() || covers_user(&self.user, access))
             && (self.actor.is_empty() || self.covers_actor(&access.actor))
@@ -163,6 +167,18 @@ impl Exception {
             }
             Some(Script::Module(_) | Script::Inline) | None => false,
         }
+    }
+
+    /// A file that was changed since is nobody's, and a package brings none that the reading user can write.
+    fn covers_package(&self, process: &Process) -> bool {
+        let script = match &process.script {
+            Some(Script::File { writable, .. }) => self.trusts(*writable),
+            Some(Script::Module(_) | Script::Inline) | None => true,
+        };
+        let name = process.owners.as_deref().and_then(Owners::package);
+        script
+            && self.trusts(process.executable.writable)
+            && name.is_some_and(|name| self.package.iter().any(|it| it == name))
     }
 
     fn covers_ancestor(&self, process: &Process, home: Option<&Path>) -> bool {
@@ -215,6 +231,12 @@ impl Policy {
     #[must_use]
     pub fn restricts(&self, access: &Access, store: &str) -> Option<&Restriction> {
         self.restrictions.iter().find(|restriction| restriction.covers(access, store))
+    }
+
+    /// Does an entry speak of packages?
+    #[must_use]
+    pub fn names_packages(&self) -> bool {
+        self.exceptions.iter().any(|exception| !exception.package.is_empty())
     }
 
     /// Every exception.

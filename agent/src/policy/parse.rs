@@ -104,12 +104,25 @@ impl FromNode for Exception {
         let reader = programs("reader", &mut fields, reading);
         let script = programs("script", &mut fields, reading);
         let ancestor = programs("ancestor", &mut fields, reading);
+        let package = texts("package", &mut fields, reading);
         let user = users(&mut fields, reading);
         let actor = texts("actor", &mut fields, reading);
         let allow_writable = fields.optional("allow_writable", reading).unwrap_or_default();
         let (file, place) = (reading.file.to_owned(), fields.place());
         fields.finish(reading);
-        Some(Self { reason: reason?, store, reader, script, ancestor, user, actor, allow_writable, file, place })
+        Some(Self {
+            reason: reason?,
+            store,
+            reader,
+            script,
+            ancestor,
+            package,
+            user,
+            actor,
+            allow_writable,
+            file,
+            place,
+        })
     }
 }
 

@@ -9,7 +9,10 @@ use crate::{
     catalogue::{expect::tests::program, tests::shipped_catalogue},
     detect::access::Tier,
     ingest::observation::{Inspection, KernelTime, OpenMode, Way},
-    lineage::model::Chain,
+    lineage::{
+        model::Chain,
+        package::{Integrity, Owner, Owners},
+    },
 };
 
 fn access(stores: &[&str], processes: Vec<Process>) -> Access {
@@ -178,4 +181,34 @@ exceptions:
     assert_eq!(outcome(text), Outcome { text: "p.yaml: right, 2 exceptions".into(), passed: true });
     assert!(outcome("# nothing yet\n").passed);
     assert!(Policy::load(Path::new("/nonexistent"), &[], shipped_catalogue()).unwrap().policy.exceptions().is_empty());
+}
+
+#[test]
+fn a_package_is_believed_where_it_was_not_changed_and_its_user_cannot_write() {
+    let owned = |writable, executable: &Owner, script: Option<&Owner>| {
+        let owners = Owners { executable: executable.clone(), script: script.cloned() };
+        let script = script.map(|_| Script::File { path: "/usr/bin/borgmatic".into(), writable });
+        let reader = Process { owners: Some(Box::new(owners)), script, ..program("/usr/bin/x", writable) };
+        access(&["aws-credentials"], vec![reader])
+    };
+    let package = |name: &str, integrity| Owner::Package { name: name.to_owned(), integrity };
+    let (restic, python) = (package("restic", Integrity::Intact), package("python3", Integrity::Intact));
+    for (exception, access, expected) in [
+        ("package: restic", owned(Writable::No, &restic, None), true),
+        ("package: [borg, restic]", owned(Writable::No, &restic, None), true),
+        ("package: borg", owned(Writable::No, &restic, None), false),
+        ("package: 'rest*'", owned(Writable::No, &restic, None), false),
+        ("package: restic", owned(Writable::No, &package("restic", Integrity::Changed), None), false),
+        ("package: restic", owned(Writable::Yes, &restic, None), false),
+        ("package: restic", owned(Writable::No, &Owner::Unknown, None), false),
+        ("package: restic", owned(Writable::No, &python, Some(&restic)), true),
+        ("package: python3", owned(Writable::No, &python, Some(&restic)), false),
+        ("package: restic", owned(Writable::Yes, &python, Some(&restic)), false),
+        ("package: restic, user: bob", owned(Writable::No, &restic, None), false),
+    ] {
+        assert_eq!(tolerated(exception, &access), expected, "{exception} {:?}", access.chain.processes[0].owners);
+        assert!(policy(exception).names_packages());
+    }
+    assert!(!policy("reader: /usr/bin/restic").names_packages());
+    assert!(!tolerated("package: restic", &access(&["aws-credentials"], vec![program("/usr/bin/x", Writable::No)])));
 }

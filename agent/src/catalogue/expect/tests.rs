@@ -4,9 +4,15 @@ use tokenhound_common::{process::ProcessKey, record::FileId};
 
 use super::*;
 use crate::{
-    catalogue::tests::shipped_catalogue,
+    catalogue::{
+        Catalogue,
+        tests::{GOOD, shipped_catalogue},
+    },
     ingest::observation::KernelTime,
-    lineage::model::{Executable, Origin},
+    lineage::{
+        model::{Executable, Origin},
+        package::{Integrity, Owner, Owners},
+    },
 };
 
 const NO: Writable = Writable::No;
@@ -45,6 +51,7 @@ pub(crate) fn program(path: &str, writable: Writable) -> Process {
         cgroup: 0,
         container: None,
         unit: None,
+        owners: None,
         since: KernelTime(0),
         exited: None,
         origin: Origin::Observed,
@@ -206,4 +213,43 @@ fn the_readers_own_home_counts_and_no_other() {
     assert!(of(Some(Path::new("/home/ann"))).expected());
     assert!(!of(Some(Path::new("/root"))).expected());
     assert!(!of(None).expected());
+}
+
+/// A store of our own whose reader is known by its package.
+#[test]
+fn a_package_stands_for_a_place_that_only_root_can_write() {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = GOOD.replace("exe: [example]", "package: [own-tools]");
+    std::fs::write(file.path(), text).unwrap();
+    let (loaded, _) = Catalogue::with_file(file.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    let catalogue = loaded.catalogue;
+    assert!(catalogue.names_packages() && !shipped_catalogue().names_packages());
+    let package = |name: &str, integrity| Owner::Package { name: name.to_owned(), integrity };
+    let owned = |reader: Process, executable: Owner, script: Option<Owner>| Process {
+        owners: Some(Box::new(Owners { executable, script })),
+        ..reader
+    };
+    let (own, python) = (package("own-tools", Integrity::Intact), package("python3", Integrity::Intact));
+    let tool = || program("/usr/bin/anything", NO);
+    let in_python = |writable| script("/usr/bin/python3.11", "/usr/bin/own", writable);
+    for (name, reader, expected) in [
+        ("its program", owned(tool(), own.clone(), None), true),
+        ("not checked yet", owned(tool(), package("own-tools", Integrity::Unknown), None), true),
+        ("changed", owned(tool(), package("own-tools", Integrity::Changed), None), false),
+        ("where its user can write", owned(program("/usr/bin/anything", YES), own.clone(), None), false),
+        ("another package", owned(tool(), package("own-tools-extra", Integrity::Intact), None), false),
+        ("no package", owned(tool(), Owner::Nobody, None), false),
+        ("not known in time", owned(tool(), Owner::Unknown, None), false),
+        ("not asked", tool(), false),
+        ("its script", owned(in_python(NO), python.clone(), Some(own.clone())), true),
+        ("its script, which its user can write", owned(in_python(YES), python.clone(), Some(own.clone())), false),
+        ("a script of nobody", owned(in_python(NO), own.clone(), Some(Owner::Nobody)), false),
+        ("an interpreter of nobody", owned(in_python(NO), Owner::Nobody, Some(own.clone())), false),
+        ("code", owned(running(Script::Inline, "/usr/bin/python3"), own.clone(), Some(Owner::Unknown)), false),
+        ("a copy tool of it", owned(program("/usr/bin/cat", NO), own, None), false),
+    ] {
+        let store = catalogue.store("example").unwrap();
+        let answer = super::expectation(store, &reader, Some(Path::new(HOME)), catalogue.interpreters());
+        assert_eq!(answer.expected(), expected, "{name}: {answer:?}");
+    }
 }

@@ -53,6 +53,7 @@ fn contract_of_the_design() {
         ("/unmapped/tokenhound/actor/at_prompt", json!(false)),
         ("/unmapped/tokenhound/verdict", json!("unexpected")),
         ("/unmapped/tokenhound/tier", json!("fentry")),
+        ("/unmapped/tokenhound/packages", json!({"executable": {"name": "coreutils", "state": "intact"}})),
         ("/unmapped/tokenhound/latency_ms", json!(1.5)),
     ] {
         assert_eq!(event.pointer(pointer), Some(&wanted), "{pointer}");

@@ -282,6 +282,7 @@ impl Entry {
             cgroup: standing.cgroup,
             container: standing.container.as_deref().cloned(),
             unit: None,
+            owners: None,
             since: *since,
             exited: self.exited,
             origin: *origin,

@@ -52,6 +52,7 @@ pub(crate) fn process(path: &str, uid: u32) -> Process {
         cgroup: 0,
         container: None,
         unit: None,
+        owners: None,
         since: KernelTime(0),
         exited: None,
         origin: Origin::Observed,

@@ -14,6 +14,7 @@ use crate::{
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process},
+        package::Owners,
     },
 };
 
@@ -143,6 +144,10 @@ pub trait World {
 
     /// How the program of the first process of `chain` is linked.
     fn linkage(&mut self, chain: &Chain) -> Linkage;
+
+    /// Whose the program and script of a process are. `None` where no package manager is known. Waits for
+    /// [`crate::lineage::package::lookup::PATIENCE`] at most.
+    fn owners(&mut self, process: &Process) -> Option<Owners>;
 
     /// Kernel time, for the latency of a finding. Nothing is decided by it.
     fn now(&mut self) -> KernelTime;

@@ -31,7 +31,7 @@ use crate::{
         change::StoreChange,
         engine::{Engine, Outcome},
         judge::Expectation,
-        process_inspection,
+        process_inspection, words,
     },
     finding::model::Salt,
     ingest::{
@@ -41,7 +41,7 @@ use crate::{
         reorder::Reorder,
         sequence::Sequences,
     },
-    lineage::actor::classify,
+    lineage::{actor::classify, model::Process},
     policy::Policy,
 };
 
@@ -114,6 +114,8 @@ pub struct Core {
     engine: Engine,
     health: Health,
     counts: Counts,
+    /// A rule speaks of packages: they must be known before it is judged.
+    asks_packages: bool,
 }
 
 impl Core {
@@ -121,6 +123,7 @@ impl Core {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let moving = setup.catalogue.environment_variables().into_iter().collect();
+        let asks_packages = setup.catalogue.names_packages() || setup.policy.names_packages();
         Self {
             processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
             catalogue: setup.catalogue,
@@ -137,6 +140,7 @@ impl Core {
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
+            asks_packages,
         }
     }
 
@@ -260,8 +264,11 @@ impl Core {
     /// Is the process one that may read the file, by the catalogue?
     fn expects(&mut self, holder: &Holder, world: &mut dyn World) -> bool {
         let Some(path) = self.names.name_of(holder.file) else { return true };
-        let Some(chain) = self.processes.chain(holder.process, holder.time, world) else { return false };
-        let Some(reader) = chain.processes.first() else { return false };
+        let Some(mut chain) = self.processes.chain(holder.process, holder.time, world) else { return false };
+        let Some(reader) = chain.processes.first_mut() else { return false };
+        if self.asks_packages {
+            ask_owners(reader, world);
+        }
         let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
         let stores: Vec<String> = stores.into_iter().map(|store| store.id.clone()).collect();
         let user = world.user(reader.uid);
@@ -275,11 +282,14 @@ impl Core {
             self.counts.add("open_unmatched", 1);
             return;
         };
-        let Some(chain) = self.processes.chain(open.task.key, open.time, world) else { return };
+        let Some(mut chain) = self.processes.chain(open.task.key, open.time, world) else { return };
         if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
             return;
         }
-        let Some(reader) = chain.processes.first() else { return };
+        let Some(reader) = chain.processes.first_mut() else { return };
+        if self.asks_packages {
+            ask_owners(reader, world);
+        }
         let name = reader.name().to_owned();
         let user = world.user(reader.uid);
         let home = processes::home(reader, user.as_ref());
@@ -374,9 +384,19 @@ impl Core {
 
 fn deliver(outcome: Outcome, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
     for mut finding in outcome.findings {
+        if let Some(reader) = finding.chain.as_mut().and_then(|chain| chain.processes.first_mut()) {
+            ask_owners(reader, world);
+            finding.evidence.extend(words::owners(reader));
+        }
         let waited = world.now().0.saturating_sub(finding.time.0);
         finding.latency = Some(std::time::Duration::from_nanos(waited));
         out(Output::Finding(Box::new(finding)));
+    }
+}
+
+fn ask_owners(reader: &mut Process, world: &mut dyn World) {
+    if reader.owners.is_none() {
+        reader.owners = world.owners(reader).map(Box::new);
     }
 }
 

@@ -1,0 +1,346 @@
+//! Asks dpkg's database on this machine, on a thread of its own and with a deadline: whoever asks waits for
+//! [`PATIENCE`] at most, and what is not known by then is unknown. The next who asks finds the answer.
+//!
+//! The lists are read at the first question, and again when the database has changed (`/var/lib/dpkg/status`). Sums of
+//! files are kept by path, inode and change time.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use md5::{Digest, Md5};
+
+use super::{
+    Integrity, Owner,
+    dpkg::{self, Diverted, Index},
+};
+
+/// How long whoever asks waits.
+pub const PATIENCE: Duration = Duration::from_millis(50);
+/// Most answers kept.
+const ANSWERS: usize = 4096;
+/// Most files that wait for an answer.
+const WAITING: usize = 256;
+/// Largest file of the database that is read.
+const DATABASE_BYTES: u64 = 64 << 20;
+/// Largest file whose sum is taken.
+const FILE_BYTES: u64 = 1 << 30;
+/// Bytes between two looks at who else asks.
+const CHUNK: usize = 1 << 20;
+
+/// A file to ask about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// Its inode number, where it must be that very file.
+    pub inode: Option<u64>,
+}
+
+/// When a file was changed last, in a way that cannot be set.
+type Stamp = (u64, u64, i64, i64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    path: PathBuf,
+    file: Stamp,
+    database: Stamp,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// An answer, and whether more of it is to come.
+    answers: HashMap<Key, (Owner, bool)>,
+    order: VecDeque<Key>,
+    waiting: VecDeque<Key>,
+    evicted: u64,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something new is in `state`.
+    news: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, key: Key, owner: Owner, more: bool) {
+        let mut state = self.lock();
+        state.keep(key, owner, more);
+        drop(state);
+        self.news.notify_all();
+    }
+}
+
+impl State {
+    fn keep(&mut self, key: Key, owner: Owner, more: bool) {
+        if self.answers.insert(key.clone(), (owner, more)).is_none() {
+            self.order.push_back(key);
+        }
+        while self.answers.len() > ANSWERS {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.answers.remove(&oldest);
+            self.evicted += 1;
+        }
+    }
+}
+
+/// The packages of this machine.
+#[derive(Debug)]
+pub struct Packages {
+    root: PathBuf,
+    shared: Arc<Shared>,
+    started: bool,
+}
+
+impl Drop for Packages {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.news.notify_all();
+    }
+}
+
+impl Packages {
+    /// Of the system below `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), shared: Arc::default(), started: false }
+    }
+
+    /// Whose these files are, in their order. `None` where dpkg has no database.
+    pub fn owners(&mut self, files: &[Asked<'_>]) -> Option<Vec<Owner>> {
+        self.owners_within(files, PATIENCE)
+    }
+
+    /// Answers pushed out because there were too many, since the last call.
+    pub fn take_evicted(&self) -> u64 {
+        std::mem::take(&mut self.shared.lock().evicted)
+    }
+
+    fn owners_within(&mut self, files: &[Asked<'_>], patience: Duration) -> Option<Vec<Owner>> {
+        let deadline = Instant::now() + patience;
+        let database = stamp(&fs::metadata(self.root.join("var/lib/dpkg/status")).ok()?);
+        let keys: Vec<Option<Key>> = files.iter().map(|file| self.key(file, database)).collect();
+        if !self.start() {
+            return Some(vec![Owner::Unknown; files.len()]);
+        }
+        let mut state = self.shared.lock();
+        for key in keys.iter().flatten() {
+            if !state.answers.contains_key(key) && state.waiting.len() < WAITING {
+                state.keep(key.clone(), Owner::Unknown, true);
+                state.waiting.push_back(key.clone());
+            }
+        }
+        self.shared.news.notify_all();
+        let more =
+            |state: &State| keys.iter().flatten().any(|key| state.answers.get(key).is_some_and(|(_, more)| *more));
+        while more(&state) {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                break;
+            };
+            state = self.shared.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let owner = |key: &Option<Key>| {
+            let known = key.as_ref().and_then(|key| state.answers.get(key));
+            known.map_or(Owner::Unknown, |(owner, _)| owner.clone())
+        };
+        Some(keys.iter().map(owner).collect())
+    }
+
+    fn key(&self, asked: &Asked<'_>, database: Stamp) -> Option<Key> {
+        let found = fs::canonicalize(self.root.join(asked.path.strip_prefix("/").ok()?)).ok()?;
+        let metadata = fs::metadata(&found).ok().filter(Metadata::is_file)?;
+        if asked.inode.is_some_and(|inode| inode != metadata.ino()) {
+            return None;
+        }
+        let path = Path::new("/").join(found.strip_prefix(&self.root).ok()?);
+        Some(Key { path, file: stamp(&metadata), database })
+    }
+
+    fn start(&mut self) -> bool {
+        if !self.started {
+            let worker = Worker { root: self.root.clone(), shared: Arc::clone(&self.shared), index: None };
+            let spawned = thread::Builder::new().name("packages".to_owned()).spawn(move || worker.run());
+            self.started =
+                spawned.inspect_err(|error| tracing::warn!(%error, "packages of programs are not known")).is_ok();
+        }
+        self.started
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// A sum to be taken.
+struct Check {
+    key: Key,
+    package: String,
+    sum: String,
+}
+
+struct Worker {
+    root: PathBuf,
+    shared: Arc<Shared>,
+    index: Option<(Stamp, Index)>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut checks = VecDeque::new();
+        loop {
+            let mut state = self.shared.lock();
+            while state.waiting.is_empty() && checks.is_empty() && !state.closed {
+                state = self.shared.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.closed {
+                return;
+            }
+            drop(state);
+            self.look_up(&mut checks);
+            if let Some(check) = checks.pop_front() {
+                self.check(check, &mut checks);
+            }
+        }
+    }
+
+    /// Answers whoever waits, but for sums.
+    fn look_up(&mut self, checks: &mut VecDeque<Check>) {
+        loop {
+            let Some(key) = self.shared.lock().waiting.pop_front() else { return };
+            let owner = self.owner(&key);
+            let sum = match &owner {
+                Owner::Package { name, .. } => self.recorded(name, &key),
+                Owner::Nobody | Owner::Unknown => None,
+            };
+            let (owner, more) = match (owner, sum) {
+                (Owner::Package { name, .. }, Some(sum)) => {
+                    let package = dpkg::plain(&name).to_owned();
+                    checks.push_back(Check { key: key.clone(), package: package.clone(), sum });
+                    (Owner::Package { name: package, integrity: Integrity::Unknown }, true)
+                }
+                (Owner::Package { name, .. }, None) => {
+                    let name = dpkg::plain(&name).to_owned();
+                    (Owner::Package { name, integrity: Integrity::Unrecorded }, false)
+                }
+                (owner, _) => (owner, false),
+            };
+            self.shared.tell(key, owner, more);
+        }
+    }
+
+    /// With the name of the list.
+    fn owner(&mut self, key: &Key) -> Owner {
+        if self.index.as_ref().is_none_or(|(of, _)| *of != key.database) {
+            self.index = Some((key.database, self.build()));
+        }
+        let Some((_, index)) = &self.index else { return Owner::Unknown };
+        let diversions = self.read("diversions").unwrap_or_default();
+        let path = key.path.as_os_str().as_bytes();
+        for name in dpkg::aliases(path) {
+            let (listed, only, never) = match dpkg::diverted(&diversions, &name) {
+                Diverted::No => (name.as_slice(), None, None),
+                Diverted::From(from, by) => (from, None, Some(by)),
+                Diverted::By(by) => (name.as_slice(), Some(by), None),
+                Diverted::Locally => return Owner::Nobody,
+            };
+            for candidate in index.candidates(listed) {
+                let plain = dpkg::plain(candidate);
+                if only.is_some_and(|only| only != plain) || never == Some(plain) {
+                    continue;
+                }
+                let list = self.read(&format!("info/{candidate}.list")).unwrap_or_default();
+                if dpkg::lists(&list, listed) {
+                    return Owner::Package { name: candidate.to_owned(), integrity: Integrity::Unknown };
+                }
+            }
+        }
+        if index.is_full() || index.is_empty() { Owner::Unknown } else { Owner::Nobody }
+    }
+
+    fn build(&self) -> Index {
+        let mut index = Index::default();
+        let Ok(entries) = fs::read_dir(self.root.join("var/lib/dpkg/info")) else { return index };
+        for entry in entries.flatten() {
+            let file = entry.file_name();
+            let Some(name) = file.to_str().and_then(|name| name.strip_suffix(".list")) else { continue };
+            if let Ok(list) = read(&entry.path()) {
+                index.add(name, &list);
+            }
+        }
+        index.finish();
+        index
+    }
+
+    fn recorded(&self, list: &str, key: &Key) -> Option<String> {
+        let sums = self.read(&format!("info/{list}.md5sums")).ok()?;
+        let diversions = self.read("diversions").unwrap_or_default();
+        dpkg::aliases(key.path.as_os_str().as_bytes()).into_iter().find_map(|name| {
+            let listed = match dpkg::diverted(&diversions, &name) {
+                Diverted::From(from, _) => from.to_vec(),
+                _ => name,
+            };
+            dpkg::sum(&sums, &listed).map(str::to_owned)
+        })
+    }
+
+    fn check(&mut self, check: Check, checks: &mut VecDeque<Check>) {
+        let is = self.sum(&check.key, checks);
+        let integrity = match is {
+            Ok(Some(sum)) if sum == check.sum => Integrity::Intact,
+            Ok(Some(_)) => Integrity::Changed,
+            Ok(None) | Err(_) => Integrity::Unknown,
+        };
+        self.shared.tell(check.key, Owner::Package { name: check.package, integrity }, false);
+    }
+
+    /// The sum of a file, if it is still the one that was asked about when it has been read.
+    fn sum(&mut self, key: &Key, checks: &mut VecDeque<Check>) -> io::Result<Option<String>> {
+        let mut file = File::open(self.root.join(key.path.strip_prefix("/").unwrap_or(&key.path)))?;
+        let same = |file: &File| -> io::Result<bool> { Ok(stamp(&file.metadata()?) == key.file) };
+        if !same(&file)? || file.metadata()?.len() > FILE_BYTES {
+            return Ok(None);
+        }
+        let mut hasher = Md5::new();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = file.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(chunk.get(..read).unwrap_or_default());
+            // A large file must not keep others from their answer.
+            self.look_up(checks);
+            if self.shared.lock().closed {
+                return Ok(None);
+            }
+        }
+        let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(same(&file)?.then_some(digest))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        read(&self.root.join("var/lib/dpkg").join(name))
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(DATABASE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use tempfile::TempDir;
+
+use super::*;
+
+/// Nothing here is slow; a machine can be.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A system with some packages.
+struct System {
+    directory: TempDir,
+    packages: Packages,
+}
+
+impl System {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(directory.path()).unwrap();
+        let system = Self { directory, packages: Packages::new(root) };
+        system.write("var/lib/dpkg/status", "");
+        system.write("var/lib/dpkg/diversions", "");
+        system
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A package with files, as it was built.
+    fn install(&self, package: &str, files: &[(&str, &str)]) {
+        let mut list = String::from("/.\n");
+        let mut sums = String::new();
+        for (path, content) in files {
+            list.push_str(&format!("{path}\n"));
+            let sum: String = Md5::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+            sums.push_str(&format!("{sum}  {}\n", &path[1..]));
+        }
+        self.write(&format!("var/lib/dpkg/info/{package}.list"), &list);
+        self.write(&format!("var/lib/dpkg/info/{package}.md5sums"), &sums);
+        self.write("var/lib/dpkg/status.new", package);
+        fs::rename(
+            self.directory.path().join("var/lib/dpkg/status.new"),
+            self.directory.path().join("var/lib/dpkg/status"),
+        )
+        .unwrap();
+    }
+
+    fn owner(&mut self, path: &str) -> Owner {
+        let asked = Asked { path: Path::new(path), inode: None };
+        self.packages.owners_within(&[asked], LONG).unwrap().remove(0)
+    }
+
+    fn said(&mut self, path: &str) -> String {
+        match self.owner(path) {
+            Owner::Package { name, integrity } => format!("{name} {}", integrity.name()),
+            Owner::Nobody => "nobody".to_owned(),
+            Owner::Unknown => "unknown".to_owned(),
+        }
+    }
+}
+
+#[test]
+fn whose_a_file_is_and_whether_it_was_changed() {
+    let mut system = System::new();
+    system.install("tool:amd64", &[("/usr/bin/tool", "code"), ("/bin/moved", "moved"), ("/usr/bin/wrapped", "plain")]);
+    system.install("wrapper", &[("/usr/bin/wrapped", "wrapper")]);
+    system.write(
+        "var/lib/dpkg/diversions",
+        "/usr/bin/wrapped\n/usr/bin/wrapped.real\nwrapper\n/usr/bin/own\n/usr/bin/own.dist\n:\n",
+    );
+    for (name, text) in [
+        ("usr/bin/tool", "code"),
+        ("usr/bin/moved", "moved"),
+        ("usr/bin/wrapped", "wrapper"),
+        ("usr/bin/wrapped.real", "plain"),
+        ("usr/bin/own", "local"),
+        ("usr/local/bin/tool", "code"),
+    ] {
+        system.write(name, text);
+    }
+    std::os::unix::fs::symlink("tool", system.directory.path().join("usr/bin/alias")).unwrap();
+    for (path, said) in [
+        ("/usr/bin/tool", "tool intact"),
+        ("/usr/bin/alias", "tool intact"),
+        ("/usr/bin/moved", "tool intact"),
+        ("/usr/bin/wrapped", "wrapper intact"),
+        ("/usr/bin/wrapped.real", "tool intact"),
+        ("/usr/bin/own", "nobody"),
+        // The same content elsewhere is nobody's.
+        ("/usr/local/bin/tool", "nobody"),
+        ("/usr/bin", "unknown"),
+        ("/usr/bin/gone", "unknown"),
+        ("relative", "unknown"),
+    ] {
+        assert_eq!(system.said(path), said, "{path}");
+    }
+    system.write("usr/bin/tool", "kode");
+    assert_eq!(system.said("/usr/bin/tool"), "tool changed");
+    assert_eq!(system.owner("/usr/bin/tool").package(), None, "what was changed is not the package's");
+    fs::remove_file(system.directory.path().join("var/lib/dpkg/info/tool:amd64.md5sums")).unwrap();
+    system.write("usr/bin/tool", "code again");
+    assert_eq!(system.said("/usr/bin/tool"), "tool unrecorded");
+}
+
+#[test]
+fn a_new_package_is_known_at_once_and_another_file_of_the_name_is_not_meant() {
+    let mut system = System::new();
+    system.install("first", &[("/usr/bin/first", "1")]);
+    let path = system.write("usr/bin/second", "2");
+    assert_eq!(system.said("/usr/bin/second"), "nobody");
+    system.install("second", &[("/usr/bin/second", "2")]);
+    assert_eq!(system.said("/usr/bin/second"), "second intact");
+    let inode = fs::metadata(path).unwrap().ino();
+    for (inode, known) in [(inode, true), (inode + 1, false)] {
+        let asked = Asked { path: Path::new("/usr/bin/second"), inode: Some(inode) };
+        let owner = system.packages.owners_within(&[asked], LONG).unwrap().remove(0);
+        assert_eq!(owner != Owner::Unknown, known);
+    }
+}
+
+#[test]
+fn without_a_database_there_is_no_answer_and_without_time_it_is_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let asked = Asked { path: Path::new("/usr/bin/tool"), inode: None };
+    assert_eq!(Packages::new(directory.path()).owners(&[asked]), None);
+    let mut system = System::new();
+    system.install("tool", &[("/usr/bin/tool", "code")]);
+    system.write("usr/bin/tool", "code");
+    // The answer comes from another thread, which cannot have it before it is asked.
+    let at_once = system.packages.owners_within(&[asked], Duration::ZERO).unwrap();
+    assert!(matches!(at_once[..], [Owner::Unknown | Owner::Package { .. }]));
+    assert_eq!(system.said("/usr/bin/tool"), "tool intact");
+}
+
+#[test]
+fn answers_are_bounded_and_counted() {
+    let mut state = State::default();
+    for number in 0..ANSWERS as u64 + 3 {
+        let key = Key { path: PathBuf::new(), file: (0, number, 0, 0), database: (0, 0, 0, 0) };
+        state.keep(key.clone(), Owner::Unknown, true);
+        state.keep(key, Owner::Nobody, false);
+    }
+    assert_eq!((state.answers.len(), state.order.len(), state.evicted), (ANSWERS, ANSWERS, 3));
+}
+
+/// This machine's own database, where there is one.
+#[test]
+fn the_real_database_says_what_dpkg_says() {
+    if !Path::new("/var/lib/dpkg/status").exists() || !Path::new("/usr/bin/dpkg").exists() {
+        return;
+    }
+    let mut packages = Packages::new("/");
+    let asked = Asked { path: Path::new("/usr/bin/dpkg"), inode: None };
+    let owner = packages.owners_within(&[asked], LONG).unwrap().remove(0);
+    assert_eq!(owner, Owner::Package { name: "dpkg".to_owned(), integrity: Integrity::Intact });
+}
