@@ -22,8 +22,10 @@ use super::{
     dpkg::{self, Diverted, Index},
 };
 
-/// How long whoever asks waits.
+/// How long whoever asks waits, and all who ask within one [`WINDOW`] together: findings wait behind each other.
 pub const PATIENCE: Duration = Duration::from_millis(50);
+/// How long waiting counts.
+const WINDOW: Duration = Duration::from_secs(1);
 /// Most answers kept.
 const ANSWERS: usize = 4096;
 /// Most files that wait for an answer.
@@ -103,6 +105,24 @@ pub struct Packages {
     root: PathBuf,
     shared: Arc<Shared>,
     started: bool,
+    waited: Waited,
+}
+
+/// How long was waited since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    since: Option<Instant>,
+    spent: Duration,
+}
+
+impl Waited {
+    /// What is left of the patience.
+    fn left(&mut self, now: Instant) -> Duration {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+            *self = Self { since: Some(now), spent: Duration::ZERO };
+        }
+        PATIENCE.saturating_sub(self.spent)
+    }
 }
 
 impl Drop for Packages {
@@ -116,12 +136,16 @@ impl Packages {
     /// Of the system below `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), shared: Arc::default(), started: false }
+        Self { root: root.into(), shared: Arc::default(), started: false, waited: Waited::default() }
     }
 
     /// Whose these files are, in their order. `None` where dpkg has no database.
     pub fn owners(&mut self, files: &[Asked<'_>]) -> Option<Vec<Owner>> {
-        self.owners_within(files, PATIENCE)
+        let begin = Instant::now();
+        let patience = self.waited.left(begin);
+        let owners = self.owners_within(files, patience);
+        self.waited.spent += begin.elapsed();
+        owners
     }
 
     /// Answers pushed out because there were too many, since the last call.

@@ -145,6 +145,18 @@ fn answers_are_bounded_and_counted() {
     assert_eq!((state.answers.len(), state.order.len(), state.evicted), (ANSWERS, ANSWERS, 3));
 }
 
+#[test]
+fn all_who_ask_within_a_second_wait_no_longer_than_one() {
+    let (begin, mut waited) = (Instant::now(), Waited::default());
+    assert_eq!(waited.left(begin), PATIENCE);
+    waited.spent = PATIENCE / 2;
+    assert_eq!(waited.left(begin + WINDOW / 2), PATIENCE / 2);
+    waited.spent = 2 * PATIENCE;
+    assert_eq!(waited.left(begin + WINDOW / 2), Duration::ZERO);
+    assert_eq!(waited.left(begin + WINDOW), PATIENCE);
+    assert_eq!(waited.left(begin), PATIENCE, "a clock that goes back is no reason to wait less");
+}
+
 /// This machine's own database, where there is one.
 #[test]
 fn the_real_database_says_what_dpkg_says() {
