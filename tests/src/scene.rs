@@ -49,6 +49,7 @@ pub struct Scene<'s> {
     stage: &'s Stage,
     acts: Vec<Act>,
     sweeps: usize,
+    also: Option<&'static str>,
     user: Option<&'static str>,
 }
 
@@ -115,7 +116,7 @@ impl<'s> Scene<'s> {
     /// An empty one.
     #[must_use]
     pub fn new(stage: &'s Stage) -> Self {
-        Self { stage, acts: Vec::new(), sweeps: 0, user: None }
+        Self { stage, acts: Vec::new(), sweeps: 0, also: None, user: None }
     }
 
     /// Everything is done by `nobody`, whose home each home is.
@@ -129,6 +130,13 @@ impl<'s> Scene<'s> {
     #[must_use]
     pub fn sweeps(mut self, count: usize) -> Self {
         self.sweeps = count;
+        self
+    }
+
+    /// One finding of this detector comes of the whole of it as well.
+    #[must_use]
+    pub fn also(mut self, detector: &'static str) -> Self {
+        self.also = Some(detector);
         self
     }
 
@@ -220,6 +228,11 @@ impl<'s> Scene<'s> {
             others.into_iter().partition(|finding| finding.detector() == "credential-sweep");
         if sweeps.len() != self.sweeps {
             problems.push(format!("{} sweeps, not {}", sweeps.len(), self.sweeps));
+        }
+        let (also, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|finding| Some(finding.detector()) == self.also);
+        if also.len() != usize::from(self.also.is_some()) {
+            problems.push(format!("{} findings of {}", also.len(), self.also.unwrap_or_default()));
         }
         problems.extend(others.into_iter().map(|finding| format!("too much: {}", finding.brief())));
         assert!(problems.is_empty(), "{}\n\n{}", problems.join("\n"), watched.story());

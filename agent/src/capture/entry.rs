@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
 
+use super::place::{LinkageEntry, PlaceEntry};
 use super::process::{
     Bytes, ContainerEntry, Id, Key, ProcessEntry, WritableEntry, bytes, file_id, id, key, path, process_key,
 };
@@ -145,6 +146,10 @@ pub enum Answer {
     File(Bytes, Option<Id>),
     /// To `World::now`.
     Now(u64),
+    /// To `World::place`.
+    Place(Bytes, PlaceEntry),
+    /// To `World::linkage`.
+    Linkage(LinkageEntry),
 }
 
 /// See [`Membership`].

@@ -32,6 +32,7 @@ use crate::{
     },
     lineage::{
         container::Membership,
+        loaded::{self, Linkage},
         model::{Chain, Process},
     },
     pipeline::core::{Core, Input, Scope, User, World},
@@ -327,6 +328,14 @@ impl World for Known<'_> {
 
     fn fill_writable(&mut self, chain: &mut Chain) {
         self.recorded.fill_writable(chain);
+    }
+
+    fn place(&mut self, chain: &Chain, path: &Path) -> loaded::Place {
+        self.recorded.place(chain, path)
+    }
+
+    fn linkage(&mut self, chain: &Chain) -> Linkage {
+        self.recorded.linkage(chain)
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

@@ -18,6 +18,7 @@
 pub mod entry;
 pub mod excerpt;
 pub mod header;
+mod place;
 mod process;
 pub mod reader;
 pub mod record;

@@ -21,6 +21,7 @@ use crate::{
     ingest::{decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
         container::Membership,
+        loaded::{self, Linkage},
         model::{Chain, Process},
     },
     pipeline::core::{Core, Input, Output, User, World},
@@ -238,6 +239,18 @@ impl World for Listening<'_> {
     fn fill_writable(&mut self, chain: &mut Chain) {
         self.world.fill_writable(chain);
         self.answers.push(Answer::writable(chain));
+    }
+
+    fn place(&mut self, chain: &Chain, path: &Path) -> loaded::Place {
+        let answer = self.world.place(chain, path);
+        self.answers.push(Answer::place(path, &answer));
+        answer
+    }
+
+    fn linkage(&mut self, chain: &Chain) -> Linkage {
+        let answer = self.world.linkage(chain);
+        self.answers.push(Answer::linkage(&answer));
+        answer
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

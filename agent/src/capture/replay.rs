@@ -19,6 +19,7 @@ use crate::{
     ingest::{decode::Decoder, observation::KernelTime},
     lineage::{
         container::Membership,
+        loaded::{Linkage, Place},
         model::{Chain, Process},
     },
     pipeline::core::{Core, Input, Output, User, World},
@@ -153,6 +154,14 @@ impl World for Recorded {
     fn fill_writable(&mut self, chain: &mut Chain) {
         // Without an answer it stays unknown, which is in nobody's favour.
         self.answer(|answer| answer.to_writable(chain));
+    }
+
+    fn place(&mut self, _chain: &Chain, path: &Path) -> Place {
+        self.answer(|answer| answer.to_place(path)).unwrap_or_default()
+    }
+
+    fn linkage(&mut self, _chain: &Chain) -> Linkage {
+        self.answer(Answer::to_linkage).unwrap_or_default()
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

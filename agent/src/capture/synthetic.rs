@@ -17,6 +17,7 @@ use crate::{
     ingest::{clock::Clock, observation::KernelTime, sequence::Ring},
     lineage::{
         container::Membership,
+        loaded::{Linkage, Place},
         model::{Chain, Process, Script, Writable},
     },
     pipeline::core::{Scope, Setup, User, World},
@@ -324,6 +325,14 @@ impl World for Machine {
                 *writable = Writable::Yes;
             }
         }
+    }
+
+    fn place(&mut self, _chain: &Chain, _path: &std::path::Path) -> Place {
+        Place::default()
+    }
+
+    fn linkage(&mut self, _chain: &Chain) -> Linkage {
+        Linkage::Unknown
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

@@ -8,6 +8,7 @@ use crate::{
     ingest::observation::{Inspection, KernelTime, OpenMode, Way},
     lineage::{
         actor::Actor,
+        loaded::Loaded,
         model::{Chain, Process},
     },
 };
@@ -53,6 +54,8 @@ pub struct Access {
     pub user_name: Option<String>,
     /// Home of the reader's user.
     pub home: Option<PathBuf>,
+    /// What its variables make the reader load. Known of expected readers only.
+    pub loaded: Vec<Loaded>,
     /// Kernel mechanism that saw it: `lsm`, `fentry` or `tracepoint`.
     pub tier: Tier,
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::{
     access::{Access, Target},
     credential_sweep::CredentialSweep,
+    injected_reader::InjectedReader,
     judge::{Expectation, Judgement, StoreFacts, Verdict},
     process_inspection::ProcessInspection,
     sensor_degraded::{Degradation, SensorDegraded},
@@ -34,6 +35,7 @@ pub struct Engine {
     unexpected: UnexpectedReader,
     sweep: CredentialSweep,
     inspection: ProcessInspection,
+    injected: InjectedReader,
     degraded: SensorDegraded,
 }
 
@@ -56,6 +58,7 @@ impl Engine {
             unexpected: UnexpectedReader::default(),
             sweep: CredentialSweep::default(),
             inspection: ProcessInspection::default(),
+            injected: InjectedReader::default(),
             degraded: SensorDegraded::default(),
         }
     }
@@ -69,10 +72,13 @@ impl Engine {
                 }
                 self.read(access, judgements)
             }
-            Target::Process(..) => Outcome {
-                findings: self.inspection.access(&self.salt, access).into_iter().collect(),
-                verdicts: Vec::new(),
-            },
+            Target::Process(..) => {
+                self.injected.inspected(access);
+                Outcome {
+                    findings: self.inspection.access(&self.salt, access).into_iter().collect(),
+                    verdicts: Vec::new(),
+                }
+            }
         }
     }
 
@@ -84,9 +90,13 @@ impl Engine {
                 .filter(|judgement| verdict_of(&judgement.expectation) == verdict)
                 .map(|judgement| (judgement.store.id.clone(), verdict))
                 .collect();
-            if !verdicts.is_empty() {
-                return Outcome { findings: Vec::new(), verdicts };
+            if verdicts.is_empty() {
+                continue;
             }
+            let stores = judgements.iter().filter(|judgement| verdict_of(&judgement.expectation) == verdict);
+            let stores: Vec<_> = stores.map(|judgement| &judgement.store).collect();
+            let finding = (verdict == Verdict::Expected).then(|| self.injected.read(&self.salt, access, &stores));
+            return Outcome { findings: finding.flatten().into_iter().collect(), verdicts };
         }
         let read = unexpected(judgements);
         let mut findings = Vec::new();
@@ -98,6 +108,12 @@ impl Engine {
         Outcome { findings, verdicts }
     }
 
+    /// Does foreign code run in the reader of this access, as far as is known?
+    #[must_use]
+    pub fn is_injected(&self, access: &Access) -> bool {
+        matches!(access.target, Target::Store { .. }) && self.injected.is_injected(access)
+    }
+
     /// What a loss or a silent probe amounts to at that moment.
     pub fn degraded(&mut self, degradation: &Degradation, time: KernelTime, wall: SystemTime) -> Option<Finding> {
         self.degraded.report(&self.salt, degradation, time, wall)
@@ -105,11 +121,12 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 4] {
+    pub fn evictions(&self) -> [(&'static str, u64); 5] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
             ("process_inspection", self.inspection.evicted()),
+            ("injected_reader", self.injected.evicted()),
             ("sensor_degraded", self.degraded.evicted()),
         ]
     }

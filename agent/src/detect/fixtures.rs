@@ -115,6 +115,7 @@ pub(crate) fn access_at(seconds: f64, chain: Chain, target: Target) -> Access {
         actor,
         user_name: Some("ann".to_owned()),
         home: Some(PathBuf::from("/home/ann")),
+        loaded: Vec::new(),
         tier: Tier::Fentry,
     }
 }

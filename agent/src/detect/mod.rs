@@ -5,6 +5,7 @@ pub mod credential_sweep;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod injected_reader;
 pub mod judge;
 pub mod process_inspection;
 mod ps_arguments;

@@ -118,6 +118,11 @@ const DEBUGGERS: &[&str] = &[
     "/usr/bin/rr",
 ];
 
+/// Is it one of these, in a place that its user cannot write?
+pub(crate) fn is_debugger(process: &Process) -> bool {
+    words::is_program(process, DEBUGGERS)
+}
+
 /// Variables that change how `ps` reads its arguments (ps(1), "personality").
 pub const PERSONALITY: &[&str] = &["PS_PERSONALITY", "CMD_ENV", "I_WANT_A_BROKEN_PS", "UNIX95", "_XPG"];
 

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     finding::severity::Severity,
-    ingest::observation::{Inspection, Way},
+    ingest::{
+        loading::Grip,
+        observation::{Inspection, Way},
+    },
     lineage::{
         actor::{Actor, Class, Viewer},
         model::{Process, Script, Writable},
@@ -33,6 +36,8 @@ pub enum Deed<'a> {
         /// A tier 1 store is among them.
         tier_one: bool,
     },
+    /// A store was read by an expected reader with foreign code in it.
+    Injection(Injection),
     /// Another process was looked into.
     Inspection {
         /// How.
@@ -42,6 +47,62 @@ pub enum Deed<'a> {
         /// The reader is a debugger.
         debugger: bool,
     },
+}
+
+/// What foreign code does in a reader, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Injection {
+    /// What it does.
+    pub grip: Grip,
+    /// Where it comes from.
+    pub standing: Standing,
+}
+
+/// Where foreign code comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// A tool that is known to do this, below the user's home.
+    Tool,
+    /// The user's own files, or another user's.
+    Own,
+    /// The same, changed shortly before.
+    New,
+    /// A directory for temporary files.
+    Temporary,
+    /// It is not there any more, or has no name.
+    Gone,
+    /// The variable holds the code.
+    Code,
+    /// Another process traces the reader.
+    Tracer,
+}
+
+impl Injection {
+    /// How much that matters, whoever acts. What developers do every day is not worth an alert.
+    const fn severity(self) -> Severity {
+        match (self.grip, self.standing) {
+            (_, Standing::Tool) | (Grip::Helper, Standing::Own | Standing::New) => Severity::Informational,
+            (Grip::Helper, _) | (Grip::Search, Standing::Own | Standing::New | Standing::Gone) => Severity::Low,
+            (Grip::Runs, Standing::Own) => Severity::Medium,
+            (Grip::Search | Grip::Runs, _) => Severity::High,
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match (self.grip, self.standing) {
+            (_, Standing::Tracer) => "whoever traces a program has all of its memory, and every token in it",
+            (_, Standing::Tool) => "a tool that many developers use does this; its files can be changed all the same",
+            (_, Standing::Code) => "the variable itself holds the code: it is in no file that somebody could look at",
+            (Grip::Helper, _) => "it does not run in the reader, and is not given the token by itself",
+            (_, Standing::Temporary) => "it lies where everybody can put files, which no installed tool does",
+            (Grip::Search, _) => "the reader looks there first for what it imports; many developers set this",
+            (Grip::Runs, Standing::Gone) => "it is not there any more: it hides what it was",
+            (Grip::Runs, Standing::New) => {
+                "it runs in the reader with all its rights, and was made or changed shortly before"
+            }
+            (Grip::Runs, _) => "it runs in the reader with all its rights, and gets every token that the reader reads",
+        }
+    }
 }
 
 /// What is known of the reader and of how it came to the content.
@@ -130,6 +191,10 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     if matches!(deed, Deed::Read { store, .. } if store.perhaps) {
         return assessment;
     }
+    if let Deed::Injection(injection) = deed {
+        injected(injection, actor, &mut assessment);
+        return assessment;
+    }
     let person = actor.at_prompt && manner.sound && !(manner.hidden || manner.inline || manner.passed);
     if person && at_own_terminal(deed, manner, &mut assessment) {
         return assessment;
@@ -145,6 +210,16 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     assessment
 }
 
+/// How much the worst of several matters. Who acts counts only for code that runs in the reader: most of these
+/// variables are inherited from whoever set up the session.
+fn injected(injection: Injection, actor: &Actor, assessment: &mut Assessment) {
+    let runs = injection.grip == Grip::Runs && injection.standing != Standing::Tool;
+    if runs && actor.class() == Class::PackageScript {
+        let reason = "code of a package acts: no install needs its own code in another program".to_owned();
+        assessment.at_least(Severity::High, reason);
+    }
+}
+
 /// What was done, whoever does it.
 fn base(deed: Deed<'_>) -> (Severity, String) {
     match deed {
@@ -158,6 +233,7 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
         Deed::Read { store, .. } => (Severity::Medium, format!("{} is a tier {} store", store.id, store.tier)),
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
+        Deed::Injection(injection) => (injection.severity(), injection.reason().to_owned()),
         Deed::Inspection { how, foreign, .. } => {
             let severity = if how != Inspection::Environ && foreign { Severity::Critical } else { Severity::High };
             (severity, words::why_inspection_matters(how).to_owned())

@@ -145,7 +145,21 @@ detectors! {
     /// An expected reader is another file than before.
     ReaderChanged: later("reader-changed", "An expected reader is not the program it was", "The executable or script of an expected reader is not the one known before.", &[std_::HOST_BINARY], &[std_::NHI_THIRD_PARTY]);
     /// Foreign code in an expected reader.
-    InjectedReader: later("injected-reader", "An expected reader runs foreign code", "An expected reader runs with a preloaded library, an injected module, or under a debugger.", &[std_::LINKER_HIJACKING], &[std_::NHI_THIRD_PARTY]);
+    InjectedReader: Meta {
+        name: "injected-reader",
+        title: "An expected reader runs foreign code",
+        meaning: "A program that a store belongs to read it, but was told to load code that is not its own: by LD_PRELOAD, LD_AUDIT or LD_LIBRARY_PATH (dynamically linked programs that run with their user's rights), NODE_OPTIONS, NODE_PATH, BUN_OPTIONS, PYTHONPATH, PYTHONHOME, PYTHONUSERBASE, PERL5OPT, PERL5LIB, RUBYOPT, RUBYLIB, JAVA_TOOL_OPTIONS, _JAVA_OPTIONS, JDK_JAVA_OPTIONS, PHPRC, PHP_INI_SCAN_DIR, BASH_ENV, ZDOTDIR, git's variables for helper programs and settings; or another process has attached to it with ptrace. Each variable counts only for the programs that obey it. Such code gets the token without opening a file. Code in a directory of the system that the reader's user cannot write is named in findings and makes none, and so are options without code (--max-old-space-size).",
+        severity: "high: code in a temporary directory, code that is gone, code in the variable itself, a tracer, and code in the user's own files that was changed within a day. medium: older code in the user's own files that runs in the reader, also sitecustomize.py in a PYTHONPATH. low: directories where the reader looks for modules (PYTHONPATH, PERL5LIB, RUBYLIB), helper programs of git in a temporary directory. informational: what known developer tools load (the debugger of Visual Studio Code, Yarn Plug'n'Play, bundler), and a debugger that was attached from a prompt. For a package script code that runs in the reader is high at least. The same code in the same reader of the same stores is told once an hour. A policy exception that covers the reader at the store covers this too.",
+        remediation: &[
+            "Look at the named file or directory and at who set the variable: the lineage and the origin in the evidence name the process.",
+            "If it is not yours, treat the token as stolen: revoke it, remove the variable and the file, then log in again.",
+            "If it is in order, add a policy exception for this store and this reader.",
+        ],
+        attacks: &[std_::LINKER_HIJACKING, std_::CREDENTIALS_IN_FILES],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_THIRD_PARTY],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
     /// Connection after an unexpected read.
     TokenEgress: later("token-egress", "A lineage connected out after an unexpected read", "After an unexpected read the same lineage opened a connection to another machine.", &[std_::EXFILTRATION_WEB], &[std_::NHI_LEAKAGE]);
     /// Copies survive revocation.

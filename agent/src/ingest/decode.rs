@@ -10,6 +10,7 @@ use tokenhound_common::{
 use zerocopy::FromBytes;
 
 use crate::ingest::{
+    loading,
     observation::{
         Change, Comm, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
         OpenMode, Place, Task, Way, What,
@@ -165,10 +166,16 @@ impl Decoder {
     fn environment(&self, bytes: &[u8], truncated: bool, out: &mut Writer<'_>) {
         let whole = if truncated { &bytes[..bytes.iter().rposition(|byte| *byte == 0).unwrap_or(0)] } else { bytes };
         for entry in strings(whole) {
-            let name = entry.iter().position(|byte| *byte == b'=').and_then(|equals| entry.get(..equals));
-            let name = name.and_then(|name| std::str::from_utf8(name).ok());
-            if name.is_some_and(|name| self.clean || self.keep.contains(name)) {
+            let sign = entry.iter().position(|byte| *byte == b'=');
+            let Some((name, value)) = sign.and_then(|sign| entry.split_at_checked(sign)) else { continue };
+            let Ok(name) = std::str::from_utf8(name) else { continue };
+            let value = value.get(1..).unwrap_or_default();
+            if self.clean {
                 out.close(&[entry]);
+            } else if self.keep.contains(name)
+                && let Some(value) = loading::clean(name, value)
+            {
+                out.close(&[name.as_bytes(), b"=", &value]);
             }
         }
     }

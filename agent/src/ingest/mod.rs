@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod decode;
+pub mod loading;
 pub mod observation;
 pub mod ordered;
 pub mod redact;

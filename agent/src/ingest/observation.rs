@@ -139,7 +139,7 @@ pub struct Exec {
     /// Attributes of the executable.
     pub executable: FileFacts,
     /// Its path, the working directory, the name of the `#!` script, arguments with secrets replaced (see
-    /// [`crate::ingest::redact`]), and those variables that relocate stores or mark an actor.
+    /// [`crate::ingest::redact`]), and those variables that relocate stores, mark an actor or load code (see [`crate::ingest::loading`]).
     pub texts: Texts,
     /// Components of the path nearest the root are missing.
     pub path_truncated: bool,

@@ -28,7 +28,7 @@ use super::{
     identity::{Facts, InterpreterRules, script},
     model::{Executable, Origin, Process, Writable},
 };
-use crate::ingest::{observation::KernelTime, redact};
+use crate::ingest::{loading, observation::KernelTime, redact};
 
 /// `PF_KTHREAD` in `/proc/<pid>/stat`.
 const KERNEL_THREAD: u32 = 0x0020_0000;
@@ -272,10 +272,10 @@ impl Backfill {
         for entry in bytes.split(|byte| *byte == 0) {
             let Some(sign) = entry.iter().position(|byte| *byte == b'=') else { continue };
             let Ok(name) = std::str::from_utf8(&entry[..sign]) else { continue };
-            if self.keep.contains(name) && entry.len() <= room {
-                room -= entry.len();
-                kept.push((name.to_owned(), OsString::from_vec(entry[sign + 1..].to_vec())));
-            }
+            let value = if self.keep.contains(name) { loading::clean(name, &entry[sign + 1..]) } else { None };
+            let Some(value) = value.filter(|value| name.len() + 1 + value.len() <= room) else { continue };
+            room -= name.len() + 1 + value.len();
+            kept.push((name.to_owned(), OsString::from_vec(value.into_owned())));
         }
         kept
     }

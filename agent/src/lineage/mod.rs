@@ -3,6 +3,7 @@ pub mod actor;
 pub mod backfill;
 pub mod container;
 pub mod identity;
+pub mod loaded;
 pub mod model;
 pub mod table;
 pub mod users;

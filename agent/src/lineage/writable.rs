@@ -33,6 +33,7 @@ use super::{
 };
 
 mod acl;
+mod place;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -15,6 +15,7 @@ use crate::{
         backfill::{self, Backfill},
         container::Membership,
         identity::InterpreterRules,
+        loaded::{Linkage, Place},
         model::{Chain, Process},
         users::Users,
         writable::Writables,
@@ -79,6 +80,14 @@ impl World for Live {
         if let Some(users) = &self.users {
             self.writables.fill(chain, users);
         }
+    }
+
+    fn place(&mut self, chain: &Chain, path: &Path) -> Place {
+        self.users.as_ref().map(|users| self.writables.place(chain, path, users)).unwrap_or_default()
+    }
+
+    fn linkage(&mut self, chain: &Chain) -> Linkage {
+        self.writables.linkage(chain)
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

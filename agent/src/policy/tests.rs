@@ -29,6 +29,7 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
         actor: crate::lineage::actor::Actor::default(),
         user_name: Some("ann".into()),
         home: Some("/home/ann".into()),
+        loaded: Vec::new(),
         tier: Tier::Tracepoint,
     }
 }

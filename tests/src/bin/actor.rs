@@ -52,8 +52,12 @@ fn main() -> ExitCode {
             println!("ready");
             io::stdin().read_to_end(&mut Vec::new()).expect("wait for the end of the input");
         }
-        // What follows are the names of real tools: as such it reads its own store.
-        [] => read(env::var("STORE").expect("STORE")),
+        ["trace", program] => trace(program),
+        // What follows are the names of real tools: as such it reads its own store, when its input is closed.
+        [] => {
+            io::stdin().read_to_end(&mut Vec::new()).expect("wait for the end of the input");
+            read(env::var("STORE").expect("STORE"));
+        }
         _ => panic!("unknown act: {arguments:?}"),
     }
     ExitCode::SUCCESS
@@ -67,6 +71,18 @@ fn read_fd(fd: OwnedFd) {
     let mut bytes = Vec::new();
     File::from(fd).read_to_end(&mut bytes).expect("read the file");
     assert!(!bytes.is_empty());
+}
+
+/// Traces a program while it reads its store.
+fn trace(program: &str) {
+    let mut traced = Command::new(program).stdin(Stdio::piped()).spawn().expect("start the program");
+    let pid = libc::pid_t::try_from(traced.id()).expect("a pid");
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: with these arguments it reads and writes no memory of ours.
+    let attached = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, none, none) };
+    assert_eq!(attached, 0, "attach: {}", io::Error::last_os_error());
+    drop(traced.stdin.take());
+    assert!(traced.wait().expect("wait for the program").success());
 }
 
 /// Runs `act` in a child, which then ends at once.

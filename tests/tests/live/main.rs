@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod captures;
 mod demo;
+mod injected;
 mod innocents;
 mod inspection;
 mod lives;

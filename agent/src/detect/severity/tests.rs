@@ -172,6 +172,33 @@ files do: see [limits](../limits.md).
 
 ";
 
+const INJECTIONS: &str = "## Foreign code in an expected reader
+
+Who acts counts only for code that runs in the reader: for a package script that is high at least. Helper programs and
+settings in the user's own files make no finding: they can say the same in their own configuration.
+
+| the code | a known tool's, in the home | the user's own | the same, changed within a day | temporary directory | gone | in the variable |
+| --- | --- | --- | --- | --- | --- | --- |
+";
+
+const STANDINGS: [Standing; 6] =
+    [Standing::Tool, Standing::Own, Standing::New, Standing::Temporary, Standing::Gone, Standing::Code];
+
+#[test]
+fn foreign_code_of_a_package_is_high_and_a_known_tools_is_nobodys_alert() {
+    let of =
+        |grip, standing, class| severity(Deed::Injection(Injection { grip, standing }), &whose(class, false), PLAIN);
+    for class in Class::ALL {
+        for grip in [Grip::Helper, Grip::Search, Grip::Runs] {
+            assert_eq!(of(grip, Standing::Tool, *class), Severity::Informational, "{class} {grip:?}");
+            assert!(of(grip, Standing::Temporary, *class) >= of(grip, Standing::Own, *class), "{class} {grip:?}");
+        }
+        assert_eq!(of(Grip::Runs, Standing::Tracer, *class), Severity::High, "{class}");
+        let package = *class == Class::PackageScript;
+        assert_eq!(of(Grip::Runs, Standing::Own, *class) == Severity::High, package, "{class}");
+    }
+}
+
 fn table(out: &mut String, title: &str, columns: &[(&str, Deed<'_>)], manner: Manner) {
     let _ = write!(out, "### {title}\n\n| who acts |");
     for (name, _) in columns {
@@ -217,5 +244,18 @@ fn page_is_up_to_date() {
         ("memory, by a debugger", inspection(Inspection::Mem, false, true)),
     ];
     table(&mut page, "plainly, by an installed program", &looks, PLAIN);
+    page.push_str(INJECTIONS);
+    for (name, grip) in [
+        ("runs in the reader, or gets its token", Grip::Runs),
+        ("what it imports is looked for there", Grip::Search),
+        ("a helper program or settings", Grip::Helper),
+    ] {
+        let _ = write!(page, "| {name} |");
+        for standing in STANDINGS {
+            let is = severity(Deed::Injection(Injection { grip, standing }), &whose(Class::Unknown, false), PLAIN);
+            let _ = write!(page, " {is} |");
+        }
+        page.push('\n');
+    }
     bless::compare("docs/design/severity.md", &format!("{}\n", page.trim_end()));
 }

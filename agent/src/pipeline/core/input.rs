@@ -12,6 +12,7 @@ use crate::{
     lineage::{
         actor::Class,
         container::Membership,
+        loaded::{Linkage, Place},
         model::{Chain, Process},
     },
 };
@@ -136,6 +137,12 @@ pub trait World {
 
     /// What a path leads to; a link in its last component is not followed.
     fn file(&mut self, path: &Path) -> Option<FileId>;
+
+    /// What lies at a path that a variable of the first process of `chain` names, for that process.
+    fn place(&mut self, chain: &Chain, path: &Path) -> Place;
+
+    /// How the program of the first process of `chain` is linked.
+    fn linkage(&mut self, chain: &Chain) -> Linkage;
 
     /// Kernel time, for the latency of a finding. Nothing is decided by it.
     fn now(&mut self) -> KernelTime;

@@ -37,13 +37,14 @@ pub fn judge(
         .collect()
 }
 
-/// What the policy makes of that: a restriction takes back what is expected, an exception tolerates what is not. `None`
-/// where an exception covers a look into another process, of which nothing more is to be said.
+/// What the policy makes of that: a restriction takes back what is expected, an exception tolerates what is not, or what is
+/// expected but `injected`. `None` where an exception covers a look into another process, of which nothing more is to be
+/// said.
 #[must_use]
-pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Option<Vec<Judgement>> {
+pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>, injected: bool) -> Option<Vec<Judgement>> {
     let judgements: Vec<_> = judgements.into_iter().map(|judgement| restrict(policy, access, judgement)).collect();
     let expected = |judgement: &Judgement| !matches!(judgement.expectation, Expectation::Unexpected { .. });
-    if judgements.iter().any(expected) {
+    if !injected && judgements.iter().any(expected) {
         return Some(judgements);
     }
     let Some(exception) = policy.tolerates(access) else { return Some(judgements) };
@@ -53,11 +54,11 @@ pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Op
     let tolerated = judgements
         .into_iter()
         .map(|judgement| match judgement.expectation {
-            Expectation::Unexpected { .. } => Judgement {
+            Expectation::Unexpected { .. } | Expectation::Expected { .. } => Judgement {
                 expectation: Expectation::Tolerated { rule: exception.label(), reason: exception.reason.clone() },
                 ..judgement
             },
-            _ => judgement,
+            Expectation::Tolerated { .. } => judgement,
         })
         .collect();
     Some(tolerated)
@@ -130,7 +131,7 @@ mod tests {
             access
         };
         let says = |text: &str, npm: bool, judgement: Judgement| {
-            let judgements = apply(&policy(text), &by(npm), vec![judgement]).unwrap();
+            let judgements = apply(&policy(text), &by(npm), vec![judgement], false).unwrap();
             judgements.into_iter().map(|judgement| judgement.expectation).next().unwrap()
         };
         let aws = || expected(store("aws-credentials", "aws", 1));

@@ -11,6 +11,7 @@ mod handover;
 mod health;
 pub mod input;
 pub mod judge;
+mod loaded;
 mod names;
 pub mod processes;
 
@@ -35,6 +36,7 @@ use crate::{
     finding::model::Salt,
     ingest::{
         clock::Clock,
+        loading,
         observation::{Inspected, Inspection, KernelTime, Object, Observation, Open, Way},
         reorder::Reorder,
         sequence::Sequences,
@@ -143,7 +145,8 @@ impl Core {
     pub fn variables(catalogue: &Catalogue) -> Vec<String> {
         let personality = process_inspection::PERSONALITY.iter().map(|name| (*name).to_owned());
         let actors = catalogue.actors().variables();
-        catalogue.environment_variables().into_iter().chain(actors).chain(personality).collect()
+        let moving = catalogue.environment_variables().into_iter();
+        moving.chain(actors).chain(personality).chain(loading::names()).collect()
     }
 
     /// Works on one input.
@@ -294,12 +297,14 @@ impl Core {
             time: open.time,
             wall: self.clock.wall(open.time),
             user_name: user.map(|user| user.name),
-            home,
             tier: self.tier,
             target,
+            loaded: loaded::loaded(&chain, home.as_deref(), &judgements, world),
+            home,
             chain,
         };
-        let Some(judgements) = judge::apply(&self.policy, &access, judgements) else { return };
+        let injected = self.engine.is_injected(&access);
+        let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
             out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
