@@ -1,13 +1,12 @@
 //! Looking into other processes without a file: ptrace, `process_vm_readv`, `pidfd_getfd`.
 
-use aya_ebpf::programs::TracePointContext;
 use tokenhound_common::{
     process::ProcessKey,
     record::{Access, Object},
 };
 
 use crate::{
-    access::{argument, current, inspected, process_of},
+    access::{current, inspected, process_of},
     descriptor,
     kernel::{self, Copied, Load, Pointer, offset},
     task,
@@ -52,28 +51,31 @@ pub fn peeked(child: Pointer, flags: u32) -> i32 {
     0
 }
 
-/// Entry of `ptrace(request, pid, ...)`.
+/// Exit of `ptrace(request, pid, ...)`. Attempts count: what was asked for says enough. Not its entry, nor that of the others:
+/// with no event on entries, the kernel passes all system calls by that side of its slow path.
 #[inline(always)]
-pub fn ptrace(ctx: &TracePointContext) -> u32 {
-    let object = match argument::<0>(ctx) {
+pub fn ptrace() -> u32 {
+    let task = current();
+    let object = match kernel::first_argument(task) {
         PEEKTEXT | PEEKDATA => Object::PTRACE_PEEK,
         ATTACH_REQUEST | SEIZE => Object::PTRACE_ATTACH,
         _ => return 0,
     };
-    inspected(object, &ProcessKey::new(0, argument::<1>(ctx) as u32), Access::TARGET_PID)
+    inspected(object, &ProcessKey::new(0, kernel::second_argument(task) as u32), Access::TARGET_PID)
 }
 
-/// Entry of `process_vm_readv(pid, ...)`.
+/// Exit of `process_vm_readv(pid, ...)`.
 #[inline(always)]
-pub fn vm_read(ctx: &TracePointContext) -> u32 {
-    inspected(Object::VM_READ, &ProcessKey::new(0, argument::<0>(ctx) as u32), Access::TARGET_PID)
+pub fn vm_read() -> u32 {
+    inspected(Object::VM_READ, &ProcessKey::new(0, kernel::first_argument(current()) as u32), Access::TARGET_PID)
 }
 
-/// Entry of `pidfd_getfd(pidfd, descriptor, flags)`: a pidfd's file carries the `struct pid`, since Linux 6.9 (pidfs) its
+/// Exit of `pidfd_getfd(pidfd, descriptor, flags)`: a pidfd's file carries the `struct pid`, since Linux 6.9 (pidfs) its
 /// inode does.
 #[inline(always)]
-pub fn pidfd_getfd(ctx: &TracePointContext) -> u32 {
-    let pidfd = descriptor::copied(current(), argument::<0>(ctx) as u32);
+pub fn pidfd_getfd() -> u32 {
+    let task = current();
+    let pidfd = descriptor::copied(task, kernel::first_argument(task) as u32);
     if pidfd.is_null() {
         return 0;
     }

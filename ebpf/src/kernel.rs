@@ -116,6 +116,7 @@ pub const COMPAT_PROCESS_VM_WRITEV: u64 = 348;
 const REGISTERS_BYTES: usize = 21 * 8;
 const ORIGINAL_AX: u32 = 15 * 8;
 const SECOND_ARGUMENT: u32 = 13 * 8;
+const FIRST_ARGUMENT: u32 = 14 * 8;
 const FIRST_STACK_BYTE_ABOVE: usize = 16 << 10;
 
 /// User registers of the current task, as they were on entry to the kernel. Before Linux 5.15 from where they lie at the
@@ -141,7 +142,13 @@ pub fn system_call(task: Pointer) -> u64 {
     Copied::at(registers(task), ORIGINAL_AX)
 }
 
-/// Its second argument; the kernel keeps it until the call returns.
+/// Its first argument; the kernel keeps it until the call returns.
+#[inline(always)]
+pub fn first_argument(task: Pointer) -> u64 {
+    Copied::at(registers(task), FIRST_ARGUMENT)
+}
+
+/// Its second argument, likewise.
 #[inline(always)]
 pub fn second_argument(task: Pointer) -> u64 {
     Copied::at(registers(task), SECOND_ARGUMENT)

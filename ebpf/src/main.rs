@@ -146,9 +146,10 @@ fn exit_handle(ctx: TracePointContext) -> u32 {
     access::returned(&ctx, Way::OPEN)
 }
 
-/// Descriptors from others.
+/// Descriptors from others. Taking one is to look into the other process as well.
 #[tracepoint]
 fn exit_getfd(ctx: TracePointContext) -> u32 {
+    inspect::pidfd_getfd();
     access::returned(&ctx, Way::RECEIVE)
 }
 
@@ -170,18 +171,13 @@ fn uring_complete(ctx: BtfTracePointContext) -> i32 {
 
 /// Looking into other processes.
 #[tracepoint]
-fn enter_ptrace(ctx: TracePointContext) -> u32 {
-    inspect::ptrace(&ctx)
+fn exit_ptrace(_ctx: TracePointContext) -> u32 {
+    inspect::ptrace()
 }
 
 #[tracepoint]
-fn enter_vm_readv(ctx: TracePointContext) -> u32 {
-    inspect::vm_read(&ctx)
-}
-
-#[tracepoint]
-fn enter_getfd(ctx: TracePointContext) -> u32 {
-    inspect::pidfd_getfd(&ctx)
+fn exit_vm_readv(_ctx: TracePointContext) -> u32 {
+    inspect::vm_read()
 }
 
 /// Reads, by the place of the descriptor among the arguments. Attached only while somebody holds a watched file.

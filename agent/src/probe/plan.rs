@@ -108,7 +108,7 @@ pub const PEEK: [Hook; 2] = [
 
 /// Tier `tracepoint`. The kernel may have no `open` and `creat`; `openat` makes the tier, because libc uses it for nearly
 /// every open.
-const CALLS: [Hook; 22] = [
+const CALLS: [Hook; 21] = [
     Hook::new("exit_open", Attach::Call("sys_exit_open"), Purpose::Open),
     Hook::new("exit_openat", Attach::Call(OPENAT), Purpose::Open),
     Hook::new("exit_openat2", Attach::Call("sys_exit_openat2"), Purpose::Open),
@@ -118,9 +118,8 @@ const CALLS: [Hook; 22] = [
     Hook::new("exit_recvmsg", Attach::Call("sys_exit_recvmsg"), Purpose::Receive),
     Hook::new("exit_recvmmsg", Attach::Call("sys_exit_recvmmsg"), Purpose::Receive),
     Hook::new("uring_complete", Attach::Typed(RING), Purpose::Ring),
-    Hook::new("enter_ptrace", Attach::Call("sys_enter_ptrace"), Purpose::Inspect),
-    Hook::new("enter_vm_readv", Attach::Call("sys_enter_process_vm_readv"), Purpose::Inspect),
-    Hook::new("enter_getfd", Attach::Call("sys_enter_pidfd_getfd"), Purpose::Inspect),
+    Hook::new("exit_ptrace", Attach::Call("sys_exit_ptrace"), Purpose::Inspect),
+    Hook::new("exit_vm_readv", Attach::Call("sys_exit_process_vm_readv"), Purpose::Inspect),
     Hook::new("enter_read", Attach::Call("sys_enter_read"), Purpose::Read),
     Hook::new("enter_read", Attach::Call("sys_enter_pread64"), Purpose::Read),
     Hook::new("enter_read", Attach::Call("sys_enter_readv"), Purpose::Read),

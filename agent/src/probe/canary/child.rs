@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
 use crate::ingest::observation::Inspection;
 
@@ -56,13 +56,8 @@ impl Canary {
     /// What went wrong, or `Unsupported` for a hook that is not known here.
     pub fn inspect(&self, hook: &str) -> io::Result<()> {
         match hook {
-            "sys_enter_process_vm_readv" | "security_ptrace_access_check" | "ptrace_access_check" => self.read(),
-            "sys_enter_pidfd_getfd" => {
-                let child = rustix::process::pidfd_open(self.process()?, PidfdFlags::empty())?;
-                rustix::process::pidfd_getfd(child, 0, PidfdGetfdFlags::empty())?;
-                Ok(())
-            }
-            "sys_enter_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => self.trace(),
+            "sys_exit_process_vm_readv" | "security_ptrace_access_check" | "ptrace_access_check" => self.read(),
+            "sys_exit_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => self.trace(),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -71,11 +66,10 @@ impl Canary {
     #[must_use]
     pub fn shows(hook: &str) -> Option<Inspection> {
         match hook {
-            "sys_enter_process_vm_readv" | "security_ptrace_access_check" | "ptrace_access_check" => {
+            "sys_exit_process_vm_readv" | "security_ptrace_access_check" | "ptrace_access_check" => {
                 Some(Inspection::ProcessVmReadv)
             }
-            "sys_enter_pidfd_getfd" => Some(Inspection::PidfdGetfd),
-            "sys_enter_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => Some(Inspection::PtracePeek),
+            "sys_exit_ptrace" | "ptrace_access_vm" | "generic_ptrace_peekdata" => Some(Inspection::PtracePeek),
             _ => None,
         }
     }
