@@ -304,6 +304,7 @@ impl Pipeline {
         for gap in self.sensor.watch_reads(self.edge.holders.reads_matter()) {
             tracing::warn!(probe = gap.hook.label(), reason = gap.reason, "reads are not watched in one of their ways");
         }
+        events::ReadsWatched(self.sensor.watches_reads()).emit(&self.edge.metrics);
     }
 
     /// Files of stores that were open before the agent started.

@@ -79,6 +79,7 @@ mod tests {
         events::RecordsLost { reason: "hits_ring_full", count: 2 }.emit(&metrics);
         events::ProbeState { probe: "file_open", tier: Tier::Fentry, live: true }.emit(&metrics);
         events::ProcessesTracked(7).emit(&metrics);
+        events::ReadsWatched(true).emit(&metrics);
         events::TableEvicted { table: "lineage", count: 3 }.emit(&metrics);
         let trouble = Trouble { path: "/c".into(), lost: 5, failure: None };
         events::CaptureCut(&trouble).emit(&metrics);

@@ -144,6 +144,17 @@ impl ProcessesTracked {
     }
 }
 
+/// Whether reads are watched now.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadsWatched(pub bool);
+
+impl ReadsWatched {
+    /// Sets the gauge.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.reads_watched.set(i64::from(self.0));
+    }
+}
+
 /// A bounded table was full.
 #[derive(Clone, Copy, Debug)]
 pub struct TableEvicted {

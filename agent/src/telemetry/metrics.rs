@@ -82,6 +82,7 @@ pub struct Metrics {
     pub(super) detection_latency: Histogram,
     pub(super) probe_live: Family<ProbeLabels, Gauge>,
     pub(super) processes_tracked: Gauge,
+    pub(super) reads_watched: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
     pub(super) capture_lost: Counter,
     pub(super) sink_queue_length: Family<SinkLabel, Gauge>,
@@ -104,6 +105,7 @@ impl Metrics {
             detection_latency: Histogram::new(LATENCY_SECONDS),
             probe_live: Family::default(),
             processes_tracked: Gauge::default(),
+            reads_watched: Gauge::default(),
             table_evictions: Family::default(),
             capture_lost: Counter::default(),
             sink_queue_length: Family::default(),
@@ -157,6 +159,11 @@ impl Metrics {
             "processes_tracked",
             "Processes in the lineage table, with those that ended lately",
             self.processes_tracked.clone(),
+        );
+        registry.register(
+            "reads_watched",
+            "1 while each read is looked at, because a process has a store open that is not expected to, 0 otherwise",
+            self.reads_watched.clone(),
         );
         registry.register(
             "table_evictions",

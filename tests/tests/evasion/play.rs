@@ -74,15 +74,19 @@ impl Play {
         self
     }
 
-    /// Waits until the agent has told of the holder. If it does not, the technique will be unseen, which is judged later.
+    /// Waits until the agent has told of the holder, and watches reads if that still runs. If it does not, the technique will
+    /// be unseen, which is judged later.
     pub(crate) fn wait_for_word_of_holder(&self, agent: &Agent<'_>) {
         let deadline = Instant::now() + patience() / 9;
-        while let Some(holder) = self.told.held
-            && Instant::now() < deadline
-            && !agent.findings("").iter().any(|finding| finding.pid() == Some(holder))
-        {
-            thread::sleep(Duration::from_millis(20));
-        }
+        let Some(holder) = self.told.held else { return };
+        let until = |enough: &dyn Fn() -> bool| {
+            while Instant::now() < deadline && !enough() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        until(&|| agent.findings("").iter().any(|finding| finding.pid() == Some(holder)));
+        let runs = || std::path::Path::new(&format!("/proc/{holder}")).exists();
+        until(&|| !runs() || agent.metrics().contains("tokenhound_reads_watched 1"));
     }
 
     /// Lets it go on, if it waits.

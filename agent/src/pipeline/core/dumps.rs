@@ -4,15 +4,12 @@ use std::path::PathBuf;
 
 use tokenhound_common::{process::ProcessKey, record::FileId, watch::FileKey};
 
-use super::{Core, Dumped, Names, Output};
+use super::{Core, Dumped, Output};
 use crate::{
-    catalogue::Catalogue,
     detect::recent::Recent,
-    ingest::observation::{Dump, KernelTime, Object, Observation, Open, Way},
+    ingest::observation::{Dump, KernelTime, Object, Observation, Way},
     lineage::model::Process,
 };
-
-use super::processes::Processes;
 
 /// Most processes remembered that have read a store, and most cores.
 const READERS: usize = 16_384;
@@ -32,14 +29,11 @@ impl Default for Dumps {
 }
 
 impl Dumps {
-    /// Notes whose memory holds what is in stores. `of_store` says of an open file whether it is one.
-    pub(super) fn observe(&mut self, observation: &Observation, of_store: impl Fn(&Open) -> bool) {
+    /// Notes whose memory holds what is in stores. `of_store`: what was opened is one.
+    pub(super) fn observe(&mut self, observation: &Observation, of_store: bool) {
         match observation {
-            Observation::Open(open) if open.object == Object::File && !open.canary => {
-                let reads = open.mode.read || open.way != Way::Open;
-                if reads && of_store(open) {
-                    self.readers.touch(&open.task.key, open.time, || ());
-                }
+            Observation::Open(open) if of_store && (open.mode.read || open.way != Way::Open) => {
+                self.readers.touch(&open.task.key, open.time, || ());
             }
             Observation::Fork(fork) if self.readers.get(&fork.parent).is_some() => {
                 self.readers.touch(&fork.child, fork.time, || ());
@@ -62,13 +56,19 @@ impl Dumps {
     }
 }
 
-/// Whether the file of an open is a store's, by the name it is known by or the one it was opened by.
-pub(super) fn of_store(catalogue: &Catalogue, names: &Names, processes: &Processes, open: &Open) -> bool {
-    let stores = |path: &std::path::Path| catalogue.stores_for(path, processes.homes(), processes.overrides());
-    names.name_of(open.file.id).is_some_and(|path| !stores(&path).is_empty()) || !stores(&open.path.path).is_empty()
-}
-
 impl Core {
+    /// Whether an observation is of the file of a store, by the name it is known by or the one it was opened by.
+    pub(super) fn is_of_store(&self, observation: &Observation) -> bool {
+        let Observation::Open(open) = observation else { return false };
+        if open.object != Object::File || open.canary {
+            return false;
+        }
+        let (homes, overrides) = (self.processes.homes(), self.processes.overrides());
+        let known = self.names.name_of(open.file.id);
+        known.is_some_and(|path| !self.catalogue.stores_for(&path, homes, overrides).is_empty())
+            || !self.catalogue.stores_for(&open.path.path, homes, overrides).is_empty()
+    }
+
     /// A core was written. If its process had read a store, the file has to be found.
     pub(super) fn dumped(&mut self, dump: &Dump, out: &mut dyn FnMut(Output)) {
         if self.dumps.readers.get(&dump.process).is_none() || dump.process.tgid == self.own {
@@ -99,7 +99,7 @@ mod tests {
     use tokenhound_common::record::FileFacts;
 
     use super::*;
-    use crate::ingest::observation::{Exit, Fork, KernelPath, OpenMode, Task};
+    use crate::ingest::observation::{Exit, Fork, KernelPath, Open, OpenMode, Task};
 
     const READER: ProcessKey = ProcessKey::new(1, 10);
     const CHILD: ProcessKey = ProcessKey::new(2, 11);
@@ -122,13 +122,13 @@ mod tests {
     #[test]
     fn memory_goes_on_to_children_and_ends_with_the_process() {
         let mut dumps = Dumps::default();
-        dumps.observe(&Observation::Fork(Fork { time: KernelTime(0), parent: READER, child: CHILD }), |_| true);
-        dumps.observe(&open(false), |_| true);
-        dumps.observe(&open(true), |_| false);
+        dumps.observe(&Observation::Fork(Fork { time: KernelTime(0), parent: READER, child: CHILD }), false);
+        dumps.observe(&open(false), true);
+        dumps.observe(&open(true), false);
         assert!(dumps.readers.is_empty(), "nothing was read, or no store");
-        dumps.observe(&open(true), |_| true);
-        dumps.observe(&Observation::Fork(Fork { time: KernelTime(2), parent: READER, child: CHILD }), |_| true);
-        dumps.observe(&Observation::Exit(Exit { time: KernelTime(3), process: READER }), |_| true);
+        dumps.observe(&open(true), true);
+        dumps.observe(&Observation::Fork(Fork { time: KernelTime(2), parent: READER, child: CHILD }), false);
+        dumps.observe(&Observation::Exit(Exit { time: KernelTime(3), process: READER }), false);
         assert!(dumps.readers.get(&READER).is_none() && dumps.readers.get(&CHILD).is_some());
     }
 }

@@ -230,8 +230,14 @@ impl Core {
         if let Observation::Change(change) = observation {
             self.changed(change, world, out);
         }
-        let Self { dumps, catalogue, names, processes, .. } = self;
-        dumps.observe(observation, |open| dumps::of_store(catalogue, names, processes, open));
+        let of_store = self.is_of_store(observation);
+        self.dumps.observe(observation, of_store);
+        if let Observation::Open(open) = observation
+            && of_store
+        {
+            // At once, and not when it is judged: others may read through the descriptor meanwhile.
+            out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
+        }
         let may_start = matches!(observation, Observation::Open(open) if self.processes.may_start(open.task.key));
         for open in self.handover.observe(observation, may_start) {
             if !open.canary {
@@ -373,6 +379,7 @@ impl Core {
                     out(Output::Watch(open.file.id));
                     self.names.remember(open.file.id, seen);
                 }
+                // Again: of a store that was new its id is watched from here on only.
                 out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
                 let path = seen.clone();
                 let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
