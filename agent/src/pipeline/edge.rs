@@ -1,8 +1,11 @@
 //! Does what the core asks for: keys into the kernel, work for the watcher of stores, findings and counts out.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, mpsc},
+};
 
-use tokenhound_common::watch::FileWatch;
+use tokenhound_common::watch::{FileKey, FileWatch};
 
 use super::{
     core::Output,
@@ -18,6 +21,9 @@ use crate::{
     probe::keys::{Keys, KeysError},
     telemetry::{events, metrics::Metrics},
 };
+
+/// Most files that are kept over a full look because they were learnt of meanwhile. Others are found by the next one.
+const MAX_FRESH: usize = 4096;
 
 /// What comes out.
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub(super) struct Edge {
     pub(super) holders: Holders,
     /// Whose cores have to be found.
     pub(super) cores: Cores,
+    /// Files that the core had watched since the last full look: it may have been past them already.
+    pub(super) fresh: HashMap<FileKey, FileWatch>,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
 }
@@ -65,6 +73,10 @@ impl Edge {
             Output::Home(home) => self.watchset.send(Command::Home(home)),
             Output::Overrides(overrides) => self.watch_overrides(keys, &overrides),
             Output::Watch(id) => {
+                if self.fresh.len() < MAX_FRESH {
+                    let watch = FileWatch { generation: id.generation, flags: FileWatch::ITSELF };
+                    self.fresh.insert(FileKey::of(id), watch);
+                }
                 let outcome = keys.watch(id, FileWatch::ITSELF);
                 self.watched(outcome);
             }

@@ -11,13 +11,15 @@ pub mod watchset;
 mod world;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::Duration,
 };
+
+use tokenhound_common::limits::MAX_FILE_IDS;
 
 pub use self::{core::Scope, edge::Report};
 use self::{
@@ -209,6 +211,7 @@ impl Pipeline {
             findings: parts.findings,
             holders: Holders::default(),
             cores: Cores::default(),
+            fresh: HashMap::new(),
             unwatched: 0,
         };
         let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0), trouble: None };
@@ -332,7 +335,11 @@ impl Pipeline {
     fn apply_watchset(&mut self, wait: bool) {
         while let Some(message) = self.edge.watchset.receive(wait) {
             let outcome = match message.update {
-                Update::All(files, directories) => {
+                Update::All(mut files, directories) => {
+                    let room = (MAX_FILE_IDS as usize).saturating_sub(files.len());
+                    for (key, watch) in self.edge.fresh.drain().take(room) {
+                        files.entry(key).or_insert(watch);
+                    }
                     self.sensor.keys.watch_directories(&directories);
                     self.sensor.keys.replace(&files)
                 }

@@ -13,13 +13,15 @@ use super::input::World;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: HashMap<FileKey, PathBuf>,
+    /// Learnt since it was last said what is everything: whoever looked may have been past that place already.
+    fresh: HashMap<FileKey, PathBuf>,
 }
 
 impl Names {
     /// Takes in what was found; `all` says that it is everything.
     pub(super) fn learn(&mut self, all: bool, names: Vec<(FileKey, PathBuf)>) {
         if all {
-            self.known.clear();
+            self.known = std::mem::take(&mut self.fresh);
         }
         for (key, path) in names {
             self.insert(key, path);
@@ -31,6 +33,9 @@ impl Names {
         let key = FileKey::of(id);
         if self.known.get(&key).is_none_or(|known| known != path) {
             self.insert(key, path.to_owned());
+            if self.known.contains_key(&key) {
+                self.fresh.insert(key, path.to_owned());
+            }
         }
     }
 
@@ -55,5 +60,21 @@ impl Names {
             Some(now) if FileKey::of(now) != FileKey::of(id) => None,
             _ => Some(known.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learnt_during_a_look_outlives_it() {
+        let file = |inode| FileId { inode, ..FileId::default() };
+        let mut names = Names::default();
+        names.remember(file(1), Path::new("/h/.netrc"));
+        names.learn(true, vec![(FileKey::of(file(2)), "/h/.npmrc".into())]);
+        assert_eq!(names.name_of(file(1)).as_deref(), Some(Path::new("/h/.netrc")));
+        names.learn(true, Vec::new());
+        assert_eq!((names.name_of(file(1)), names.name_of(file(2))), (None, None), "by then it had its chance");
     }
 }
