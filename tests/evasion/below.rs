@@ -95,6 +95,9 @@ struct Extents {
     more: [u64; 4],
 }
 
+/// `BLKFLSBUF` (include/uapi/linux/fs.h).
+const FLUSH_BUFFERS: u64 = 0x1261;
+
 /// Asks where the blocks are through a descriptor that cannot read, and reads them from the device.
 fn block_device(place: &Place) -> Outcome {
     let store = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&place.store).at("open to write")?;
@@ -110,6 +113,10 @@ fn block_device(place: &Place) -> Outcome {
     let device = fs::metadata(&place.store).at("ask about the store")?.dev();
     mknodat(CWD, &node, FileType::BlockDevice, Mode::RUSR, device).at("make a device node")?;
     let blocks = File::open(&node).offered("open the device", &[Errno::NXIO, Errno::NODEV, Errno::PERM])?;
+    // What was read from the block before is kept apart from what files write to it.
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_ioctl, [blocks.as_raw_fd() as u64, FLUSH_BUFFERS, 0, 0, 0, 0]) }
+        .offered("forget what was read of the device", &[Errno::NOTTY, Errno::ACCESS])?;
     let mut bytes = [0; 512];
     blocks.read_exact_at(&mut bytes, extents.physical).at("read the device")?;
     tell::seen_end(Path::new(""));
