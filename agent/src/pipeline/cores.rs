@@ -8,7 +8,7 @@ use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokenhound_common::record::FileId;
@@ -25,6 +25,10 @@ const LOOKS: [Duration; 5] = [
     Duration::from_secs(3),
     Duration::from_secs(20),
 ];
+
+/// How long before the process ended its core may have been changed last: writing is the last that is done, but file systems
+/// keep time coarsely, and the wall clock may be set.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// Where programs behind a pipe put cores: systemd-coredump(8), Ubuntu's and Debian's apport.
 const ARCHIVES: [&str; 3] = ["/var/lib/systemd/coredump", "/var/lib/apport/coredump", "/var/crash"];
@@ -85,7 +89,8 @@ impl Cores {
                 self.waiting.push_back((dumped, look));
                 continue;
             }
-            let files = find(&pattern, &dumped);
+            let ago = at.saturating_sub(Duration::from_nanos(dumped.time.0)) + MARGIN;
+            let files = find(&pattern, &dumped, SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH));
             let process = dumped.process;
             found.extend(files.iter().map(|file| Input::Core { time: now, process, file: *file }));
             if files.is_empty() && look + 1 < LOOKS.len() {
@@ -144,46 +149,68 @@ fn put(parts: &mut Vec<Part>, byte: u8) {
 }
 
 /// Whether a name is made of these parts. In a pid namespace of its own a process has another number: any number counts.
+///
+/// Who crashes chooses the names in its directory, so this takes one step for each byte and part, whatever they are.
 fn fits(name: &[u8], parts: &[Part]) -> bool {
-    let Some((first, rest)) = parts.split_first() else { return name.is_empty() };
-    match first {
-        Part::Text(text) => name.strip_prefix(&text[..]).is_some_and(|name| fits(name, rest)),
-        Part::Pid => {
-            let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            (1..=digits).any(|len| fits(&name[len..], rest))
+    // Where in the name the parts so far can end.
+    let mut ends = vec![false; name.len() + 1];
+    ends[0] = true;
+    for part in parts {
+        let mut next = vec![false; name.len() + 1];
+        let mut inside = false;
+        for at in 0..=name.len() {
+            match part {
+                Part::Text(text) if ends[at] && name[at..].starts_with(text) => next[at + text.len()] = true,
+                Part::Text(_) => {}
+                Part::Pid => {
+                    inside = (ends[at] || inside) && name.get(at).is_some_and(u8::is_ascii_digit);
+                    if inside {
+                        next[at + 1] = true;
+                    }
+                }
+                Part::Any => {
+                    inside |= ends[at];
+                    next[at] = inside;
+                }
+            }
         }
-        Part::Any => (0..=name.len()).any(|len| fits(&name[len..], rest)),
+        ends = next;
     }
+    ends[name.len()]
 }
 
-fn find(pattern: &Pattern, dumped: &Dumped) -> Vec<FileId> {
+/// Cores that were written after `since`: an older one is that of another process, maybe of the same number.
+fn find(pattern: &Pattern, dumped: &Dumped, since: SystemTime) -> Vec<FileId> {
+    let entries = |directory: &Path, named: &dyn Fn(&[u8]) -> bool| entries(directory, (dumped.uid, since), named);
     match pattern {
-        Pattern::File(directory, parts) => {
-            newest(entries(&dumped.cwd.join(directory), dumped, |name| fits(name, parts)))
-        }
+        Pattern::File(directory, parts) => newest(entries(&dumped.cwd.join(directory), &|name| fits(name, parts))),
         Pattern::Pipe => {
             let pid = dumped.process.tgid.to_string();
             let named = |name: &[u8]| name.split(|byte| !byte.is_ascii_digit()).any(|part| part == pid.as_bytes());
-            ARCHIVES.iter().flat_map(|archive| entries(Path::new(archive), dumped, named)).map(|(_, id)| id).collect()
+            ARCHIVES.iter().flat_map(|archive| entries(Path::new(archive), &named)).map(|(_, id)| id).collect()
         }
     }
 }
 
 /// A name that is the same for every core is that of the last one.
-fn newest(found: Vec<(i64, FileId)>) -> Vec<FileId> {
+fn newest(found: Vec<(SystemTime, FileId)>) -> Vec<FileId> {
     found.into_iter().max_by_key(|(changed, _)| *changed).map(|(_, id)| id).into_iter().collect()
 }
 
-/// Regular files of the process's user or of root, with when they were last changed.
-fn entries(directory: &Path, dumped: &Dumped, named: impl Fn(&[u8]) -> bool) -> Vec<(i64, FileId)> {
+/// Regular files of that user or of root that were last changed after that moment, with when it was.
+fn entries(
+    directory: &Path,
+    (uid, since): (u32, SystemTime),
+    named: &dyn Fn(&[u8]) -> bool,
+) -> Vec<(SystemTime, FileId)> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let Ok(mounts) = Mounts::read() else { return Vec::new() };
     let candidates = entries.take(ENTRIES).flatten().filter(|entry| named(entry.file_name().as_bytes()));
     let file = |path: PathBuf| {
         let metadata = fs::symlink_metadata(&path).ok()?;
-        let owned = metadata.uid() == dumped.uid || metadata.uid() == 0;
-        let changed = metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000;
-        (metadata.is_file() && owned).then(|| mounts.identify(&path).ok().map(|id| (changed, id)))?
+        let changed = metadata.modified().ok().filter(|changed| *changed >= since)?;
+        let its_own = metadata.is_file() && (metadata.uid() == uid || metadata.uid() == 0);
+        its_own.then(|| mounts.identify(&path).ok().map(|id| (changed, id)))?
     };
     candidates.filter_map(|entry| file(entry.path())).collect()
 }
@@ -209,6 +236,9 @@ mod tests {
         assert!(name_fits("%e-%t.%p.core", false, "node-1700000000.77.core"));
         assert!(name_fits("100%%", false, "100%"));
         assert!(!name_fits("%e.core", false, "core"));
+        assert!(name_fits("%p%p", false, "12") && !name_fits("%p%p", false, "1"));
+        let (pattern, name) = ("%e.".repeat(40), ".".repeat(255));
+        assert!(!name_fits(&pattern, false, &format!("{name}x")), "and that in no time");
     }
 
     #[test]
@@ -229,12 +259,14 @@ mod tests {
         let uid = fs::metadata(home.path()).unwrap().uid();
         let dumped = Dumped { time: KernelTime(0), process: ProcessKey::new(1, 77), uid, cwd: home.path().to_owned() };
         let pattern = parse(b"core.%p", false);
-        assert!(find(&pattern, &dumped).is_empty());
+        let since = SystemTime::now() - MARGIN;
+        assert!(find(&pattern, &dumped, since).is_empty());
         fs::write(home.path().join("core.c"), "").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", home.path().join("core.78")).unwrap();
         fs::write(home.path().join("core.77"), "memory").unwrap();
-        let found = find(&pattern, &dumped);
+        let found = find(&pattern, &dumped, since);
         assert_eq!(found.len(), 1);
+        assert!(find(&pattern, &dumped, SystemTime::now() + MARGIN).is_empty(), "the core of an earlier one");
         assert_eq!(found[0].inode, fs::metadata(home.path().join("core.77")).unwrap().ino());
     }
 
