@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod child;
+mod decoy;
 mod demo;
 mod doctor;
 mod explain;
@@ -45,6 +46,9 @@ enum Subcommands {
     /// Check exceptions to what the catalogue expects.
     #[command(subcommand)]
     Policy(policy::Subcommands),
+    /// Plant made-up stores that nobody has a reason to read, and tell who does.
+    #[command(subcommand)]
+    Decoy(decoy::Subcommands),
     /// Explain a detector: what it fires on, why it matters, what to do.
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
@@ -72,6 +76,9 @@ pub struct SensorOptions {
     /// Directory with policy files [default: /etc/tokenhound/policy.d].
     #[arg(long, value_name = "DIR")]
     pub policy: Option<PathBuf>,
+    /// Directory for state, such as the record of decoys [default: /var/lib/tokenhound].
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Configuration file [default: /etc/tokenhound/tokenhound.yaml if there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -162,6 +169,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
         Subcommands::Policy(command) => policy::execute(&command),
+        Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
         Subcommands::Canary => canary::child::wait_for_end()

@@ -14,6 +14,7 @@ use crate::{
     capture::{recorder::Place, rules::Rules},
     catalogue::{self, Catalogue},
     config::Config,
+    decoy::record::STATE,
     finding::{model::Salt, ocsf::Host},
     pipeline::{Ended, Parts, Pipeline, PipelineError, Recording, Report, Scope},
     policy::{self, Policy},
@@ -117,6 +118,7 @@ impl Session {
         for missing in &sensor.missing {
             tracing::warn!("this kernel does not tell the {missing}");
         }
+        let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| STATE.into());
         let parts = Parts {
             catalogue: inputs.catalogue,
             policy: inputs.policy,
@@ -126,6 +128,7 @@ impl Session {
             metrics,
             findings,
             recording: inputs.place.map(|place| Recording { place, host: host(), rules: inputs.rules }),
+            state,
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;

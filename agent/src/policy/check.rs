@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Exception, PROCESS, Policy, Restriction};
 use crate::{
     catalogue::{
-        Catalogue,
+        Catalogue, decoy,
         pattern::{Pattern, name_matches},
     },
     ingest::observation::Inspection,
@@ -38,7 +38,10 @@ type Words<'a> = (&'a [String], &'a Path, Place);
 
 fn stores((words, file, place): Words<'_>, catalogue: &Catalogue, problems: &mut Problems) {
     for wanted in words {
-        let known = inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
+        // Decoys come and go while the policy stays.
+        let decoy = wanted.starts_with(decoy::PREFIX);
+        let known =
+            decoy || inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
         if known {
             continue;
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
 
 use crate::{
-    catalogue::homes::EnvOverrides,
+    catalogue::{decoy::Decoy, homes::EnvOverrides},
     detect::{change::StoreChange, judge::Verdict},
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
@@ -70,6 +70,8 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+    /// The decoys that are planted now; those of before are forgotten.
+    Decoys(Vec<Decoy>),
 }
 
 /// A process that has a file of a store open for reading.

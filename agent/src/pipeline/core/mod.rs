@@ -172,6 +172,7 @@ impl Core {
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
+            Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
         }
     }
 
@@ -209,6 +210,12 @@ impl Core {
     #[must_use]
     pub fn overrides(&self) -> &EnvOverrides {
         self.processes.overrides()
+    }
+
+    /// The stores, decoys included.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
     }
 
     /// Records taken in since the last call, by kind.
