@@ -121,11 +121,12 @@ impl Session {
             catalogue: inputs.catalogue,
             policy: inputs.policy,
             scope,
+            host: host(),
             extra_homes,
             salt: salt(),
             metrics,
             findings,
-            recording: inputs.place.map(|place| Recording { place, host: host(), rules: inputs.rules }),
+            recording: inputs.place.map(|place| Recording { place, rules: inputs.rules }),
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;
