@@ -206,6 +206,8 @@ pub struct Outcome {
     pub text: String,
     /// No error was found; warnings may have been.
     pub passed: bool,
+    /// How many.
+    pub warnings: usize,
 }
 
 impl Outcome {
@@ -226,7 +228,7 @@ impl Outcome {
             _ => format!("{}: refused, {}, {}", file.display(), plural(errors, "error"), plural(warnings, "warning")),
         };
         text.push_str(&summary);
-        Self { text, passed: errors == 0 }
+        Self { text, passed: errors == 0, warnings }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::{
-        fd::AsRawFd,
+        fd::{AsRawFd, OwnedFd},
         unix::fs::{OpenOptionsExt, symlink},
     },
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, linkat, openat, renameat_with},
     io::Errno,
 };
 
@@ -29,6 +29,7 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("symlink-swapped", "through a symbolic link that changes its target all the time", swapped),
     Technique::opens("hard-link", "by a hard link beside it", hard_link),
     Technique::opens("hard-link-only", "by a hard link in another directory, the first name gone", only_hard_link),
+    Technique::opens("moved-aside", "while another file has its name, for longer than a moment", moved_aside),
     Technique::opens("renamed-file", "while the file has another name", renamed_file),
     Technique::opens("moved-file", "while the file lies in another directory", moved_file),
     Technique::opens("renamed-directory", "while its directory has another name", renamed_directory),
@@ -75,7 +76,7 @@ fn swapped(place: &Place) -> Outcome {
         });
         let mut outcome = Ok(Vec::new());
         while !swapper.is_finished() && outcome.as_ref().is_ok_and(|bytes| check(bytes).is_err()) {
-            outcome = open(&link).and_then(read);
+            outcome = open(&link).and_then(content);
         }
         done.store(true, Ordering::Relaxed);
         let swapper = swapper.join();
@@ -84,6 +85,13 @@ fn swapped(place: &Place) -> Outcome {
             _ => fail("the link could not be changed"),
         }
     })
+}
+
+/// Of a link that is being removed the kernel may read an empty text, which leads to the directory it lies in (seen on
+/// ext4, 6.12).
+fn content(file: OwnedFd) -> Outcome<Vec<u8>> {
+    let kind = FileType::from_raw_mode(fstat(&file).at("ask about the file")?.st_mode);
+    if kind == FileType::Directory { Ok(Vec::new()) } else { read(file) }
 }
 
 fn hard_link(place: &Place) -> Outcome {
@@ -112,6 +120,18 @@ fn renamed(from: &Path, to: &Path, inside: &Path) -> Outcome {
     let path = path.components().collect::<PathBuf>();
     tell::seen_path(&path);
     take(&path)
+}
+
+/// The other file stays there until long after the read: whoever then looks what the name leads to finds that one.
+fn moved_aside(place: &Place) -> Outcome {
+    let aside = place.at("aside");
+    fs::rename(&place.store, &aside).at("rename")?;
+    let _undo = Undo(|| drop(fs::rename(&aside, &place.store)));
+    fs::write(&place.store, "nothing").at("write a file")?;
+    tell::seen_path(&aside);
+    let taken = take(&aside);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    taken
 }
 
 fn renamed_file(place: &Place) -> Outcome {

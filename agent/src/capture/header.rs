@@ -133,6 +133,7 @@ impl Header {
             catalogue,
             policy,
             scope: self.scope(),
+            host: self.hostname.clone().unwrap_or_default(),
             salt: Salt::from_bytes(self.salt),
             tier: match self.tier {
                 TierEntry::Lsm => Tier::Lsm,

@@ -286,6 +286,7 @@ pub fn setup(catalogue: std::sync::Arc<Catalogue>) -> Setup {
         catalogue,
         policy: Policy::default(),
         scope: Scope::Host,
+        host: String::new(),
         salt: Salt::new("made-up host", "made-up boot"),
         tier: Tier::Fentry,
         tick_ns: 10_000_000,

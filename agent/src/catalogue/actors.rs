@@ -11,9 +11,12 @@
 //! | `markers` | variables, `NAME` or `NAME=VALUE`, that it sets for what it starts: weak |
 //! | `terminal` | for `interactive`, and an `ide` that has terminals for its user: a word of [`Terminal`] |
 //! | `details` | for each word of [`Detail`] the variables that tell it, the first that is set counts |
+//! | `ci` | of a CI system: what its variables tell of a job, see [`ci`] |
 //! | `means`, `source` | what it is, and where the facts come from |
 //!
 //! Beside them: `shells` (programs that have a prompt) and `viewers` (programs that only show what they read).
+
+mod ci;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,6 +30,7 @@ use super::{
 use crate::{
     lineage::{
         actor::{Class, Detail, Proof, Viewer},
+        ci::System,
         identity::normalise,
         model::{Process, Script, Writable},
     },
@@ -103,6 +107,8 @@ pub struct Rule {
     pub terminal: Option<Terminal>,
     /// Variables that tell details.
     pub details: Vec<(Detail, Vec<String>)>,
+    /// What is known of a CI system.
+    pub ci: Option<System>,
     /// What it is, for people.
     pub means: String,
     /// Where the facts come from.
@@ -206,7 +212,8 @@ impl Actors {
     pub fn variables(&self) -> BTreeSet<String> {
         let details = |rule: &Rule| rule.details.iter().flat_map(|(_, names)| names.clone()).collect::<Vec<_>>();
         let markers = |rule: &Rule| rule.markers.iter().map(|marker| marker.name.clone()).collect::<Vec<_>>();
-        self.rules.iter().flat_map(|rule| markers(rule).into_iter().chain(details(rule))).collect()
+        let facts = |rule: &Rule| rule.ci.iter().flat_map(System::variables).map(str::to_owned).collect::<Vec<_>>();
+        self.rules.iter().flat_map(|rule| [markers(rule), details(rule), facts(rule)].concat()).collect()
     }
 
     /// Takes over those of `other`; a rule of the same id replaces.
@@ -336,6 +343,7 @@ impl FromNode for Rule {
         let markers: Vec<Marker> = fields.optional("markers", reading).unwrap_or_default();
         let terminal: Option<Terminal> = fields.optional("terminal", reading);
         let details: Option<Table<Vec<String>>> = fields.optional("details", reading);
+        let ci = fields.optional("ci", reading);
         let means = fields.required("means", reading);
         let source = fields.required("source", reading);
         fields.finish(reading);
@@ -348,6 +356,7 @@ impl FromNode for Rule {
             markers,
             terminal,
             details: details.map(|table| details_of(table, reading)).unwrap_or_default(),
+            ci,
             means: means?,
             source: source?,
             file: reading.file.to_owned(),
@@ -376,6 +385,9 @@ impl Rule {
             let message =
                 format!("a variable proves no {}: anyone can set it; leave out \"markers\"", self.class.name());
             reading.error(self.place, message);
+        }
+        if self.ci.is_some() && self.class != Class::CiJob {
+            reading.error(self.place, "\"ci\" goes with the class ci-job");
         }
         if matches!(self.class, Class::Unknown | Class::Container) {
             reading.error(self.place, format!("the class {} is never given by a program", self.class.name()));

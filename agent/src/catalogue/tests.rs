@@ -59,7 +59,7 @@ fn checked(text: &str) -> Outcome {
 
 #[test]
 fn a_right_file_passes() {
-    assert_eq!(checked(GOOD), Outcome { text: "x.yaml: right, 1 store".into(), passed: true });
+    assert_eq!(checked(GOOD), Outcome { text: "x.yaml: right, 1 store".into(), passed: true, warnings: 0 });
 }
 
 #[test]

@@ -34,10 +34,9 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
         Ok(inputs) => {
             let _ = writeln!(
                 text,
-                "  ok    catalogue: {} stores; policy: {} exceptions, {} restrictions",
+                "  ok    catalogue: {} stores; policy: {}",
                 inputs.catalogue.stores().len(),
-                inputs.policy.exceptions().len(),
-                inputs.policy.restrictions().len()
+                inputs.policy.holds()
             );
             inputs
         }

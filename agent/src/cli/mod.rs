@@ -43,7 +43,7 @@ enum Subcommands {
     /// Look into the catalogue of credential stores.
     #[command(subcommand)]
     Catalogue(catalogue::Subcommands),
-    /// Check exceptions to what the catalogue expects.
+    /// Check the rules by which expectations of the catalogue are added to, tolerated around or taken back.
     #[command(subcommand)]
     Policy(policy::Subcommands),
     /// Plant made-up stores that nobody has a reason to read, and tell who does.

@@ -1,6 +1,6 @@
 //! `tokenhound policy`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use super::{CliError, Exit};
 use crate::{
@@ -15,14 +15,19 @@ pub(super) enum Subcommands {
     Check {
         /// The file.
         file: PathBuf,
+        /// Refuse the file for warnings, too: too broad, never reached, contradictory, expired.
+        #[arg(long)]
+        strict: bool,
     },
 }
 
 pub(super) fn execute(command: &Subcommands) -> Result<Exit, CliError> {
     match command {
-        Subcommands::Check { file } => {
+        Subcommands::Check { file, strict } => {
             let loaded = Catalogue::load(catalogue::DIRECTORY.as_ref()).map_err(CliError::usage)?;
-            super::outcome(&Policy::check(file, &loaded.catalogue))
+            let mut outcome = Policy::check(file, &loaded.catalogue, SystemTime::now());
+            outcome.passed &= !strict || outcome.warnings == 0;
+            super::outcome(&outcome)
         }
     }
 }

@@ -123,11 +123,12 @@ impl Session {
             catalogue: inputs.catalogue,
             policy: inputs.policy,
             scope,
+            host: host(),
             extra_homes,
             salt: salt(),
             metrics,
             findings,
-            recording: inputs.place.map(|place| Recording { place, host: host(), rules: inputs.rules }),
+            recording: inputs.place.map(|place| Recording { place, rules: inputs.rules }),
             state,
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)

@@ -117,10 +117,10 @@ impl Engine {
     /// A decoy counts whatever else lies at its path: only policy lets its reads pass.
     fn decoy(&mut self, access: &Access, judgements: &[Judgement]) -> Outcome {
         let decoys: Vec<Judgement> = judgements.iter().filter(|judgement| judgement.store.decoy).cloned().collect();
-        let tolerated = decoys.iter().all(|decoy| verdict_of(&decoy.expectation) == Verdict::Tolerated);
-        let verdict = if tolerated { Verdict::Tolerated } else { Verdict::Unexpected };
+        let verdicts = decoys.iter().map(|decoy| verdict_of(&decoy.expectation));
+        let verdict = verdicts.max().unwrap_or(Verdict::Unexpected);
         let mut findings = Vec::new();
-        if !tolerated {
+        if verdict == Verdict::Unexpected {
             let read = unexpected(&decoys);
             findings.extend(self.decoy.read(&self.salt, access, &read));
             findings.extend(self.sweep.read(&self.salt, access, &read));

@@ -18,6 +18,7 @@ use crate::{
     ingest::observation::{Inspection, KernelTime, Way},
     lineage::{
         actor::{Actor, Class},
+        ci::Ci,
         model::{Chain, Process},
     },
 };
@@ -145,6 +146,12 @@ impl Finding {
     #[must_use]
     pub fn reader(&self) -> Option<&Process> {
         self.chain.as_ref().and_then(|chain| chain.processes.first())
+    }
+
+    /// The job and step of a CI system that the reader ran in.
+    #[must_use]
+    pub fn ci(&self) -> Option<&Ci> {
+        self.actor.as_ref()?.ci.as_deref()
     }
 
     /// What of NIST's AI Risk Management Framework it speaks to: where an AI agent acts, or had it done.

@@ -17,6 +17,7 @@ use crate::{
     detect::judge::StoreFacts,
     lineage::{
         actor::{Actor, Party},
+        ci::Ci,
         model::{Chain, Container, Process, Script},
         package::Owner,
     },
@@ -390,9 +391,21 @@ fn party(party: &Party) -> Map<String, Value> {
     map
 }
 
+/// The job and step of a CI system. [`super::sarif`] writes the same.
+pub(super) fn job(ci: &Ci) -> Value {
+    let mut map = Map::new();
+    put(&mut map, "system", json!(ci.system));
+    put(&mut map, "proof", json!(ci.proof.name()));
+    for (fact, value) in &ci.facts {
+        put(&mut map, fact.name(), json!(visible::text(value)));
+    }
+    Value::Object(map)
+}
+
 fn unmapped(finding: &Finding) -> Value {
     let mut map = Map::new();
     put_some(&mut map, "actor", finding.actor.as_ref().map(whose));
+    put_some(&mut map, "ci", finding.ci().map(job));
     put(&mut map, "reasons", json!(finding.reasons));
     put_some(&mut map, "verdict", finding.verdict.map(|verdict| verdict.name()));
     put_some(&mut map, "tier", finding.tier.map(|tier| tier.name()));

@@ -47,7 +47,15 @@ pub(crate) fn unexpected_reader() -> Finding {
     engine().access(&access, &[unexpected(aws())]).findings.remove(0)
 }
 
-/// As above, with everything that can be awkward: hidden characters, a container, a hard link, a lineage that is cut.
+/// `cat`, in a step of a job of a CI system whose names are as awkward as names can be.
+pub(crate) fn in_ci() -> Finding {
+    let text = "/usr/bin/cat < /usr/bin/bash $GITHUB_JOB=build $GITHUB_ACTION=x::error::|\u{202e}<b> $GITHUB_RUN_ID=77 \
+                $GITHUB_REPOSITORY=o/r $GITHUB_SERVER_URL=https://github.com < RUNNER";
+    let access = read_at(0.0, crate::lineage::actor::tests::lineage(text), "/home/ann/.aws/credentials");
+    engine().access(&access, &[unexpected(aws())]).findings.remove(0)
+}
+
+/// As [`unexpected_reader`], with everything that can be awkward: hidden characters, a container, a hard link, a lineage that is cut.
 pub(crate) fn awkward() -> Finding {
     let mut reader = with_script(process(4242, 4200, "/tmp/\x1b[31mpython3"), "/tmp/\u{202e}yp.x", Writable::Yes);
     reader.executable.writable = Writable::Yes;

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     model::{Finding, Target},
+    ocsf,
     severity::Severity,
-    text,
+    text, visible,
 };
 
 /// One SARIF log with one run, as JSON text.
@@ -31,7 +32,7 @@ fn result(finding: &Finding) -> Value {
     let mut result = json!({
         "ruleId": finding.detector.name(),
         "level": level(finding.severity),
-        "message": { "text": format!("{}. {}", finding.headline, finding.reasons.join("; ")) },
+        "message": { "text": message(finding) },
         "partialFingerprints": { "tokenhound/v1": finding.uid },
     });
     if let Target::File { path, .. } = &finding.target {
@@ -41,7 +42,15 @@ fn result(finding: &Finding) -> Value {
         result["locations"] =
             json!([{ "logicalLocations": [{ "fullyQualifiedName": text::target(&finding.target) }] }]);
     }
+    if let Some(ci) = finding.ci() {
+        result["properties"] = json!({ "ci": ocsf::job(ci) });
+    }
     result
+}
+
+fn message(finding: &Finding) -> String {
+    let place = finding.ci().map(|ci| format!(" (in {})", visible::text(&ci.to_string()))).unwrap_or_default();
+    format!("{}{place}. {}", finding.headline, finding.reasons.join("; "))
 }
 
 /// SARIF 2.1.0, section 3.27.10.
@@ -72,6 +81,15 @@ mod tests {
     #[test]
     fn paths_become_uris() {
         assert_eq!(uri("/home/a b/.aws/credentials"), "file:///home/a%20b/.aws/credentials");
+    }
+
+    #[test]
+    fn a_result_tells_the_step() {
+        let log: Value = serde_json::from_str(&document(&[crate::finding::samples::in_ci()])).unwrap();
+        let result = &log["runs"][0]["results"][0];
+        assert_eq!(result["properties"]["ci"]["job"], "build");
+        let said = result["message"]["text"].as_str().unwrap();
+        assert!(said.contains("(in step x::error::|\\u{202e}<b>, job build, repository o/r, run 77)."), "{said}");
     }
 
     #[test]

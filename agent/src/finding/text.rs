@@ -9,6 +9,7 @@ use super::{
 };
 use crate::lineage::{
     actor::{Class, Party},
+    ci::Fact,
     model::{Process, Script},
 };
 
@@ -143,6 +144,10 @@ impl Page {
             who.push(format!("{}: {}", actor.class(), party(&actor.party)));
         }
         who.extend(actor.on_behalf_of.iter().map(|other| format!("for {}: {}", other.class, party(other))));
+        if let Some(ci) = finding.ci() {
+            who.push(format!("in {ci}"));
+            who.extend(ci.fact(Fact::Url).map(str::to_owned));
+        }
         who.extend(actor.reasons.iter().cloned());
         self.list("on whose behalf", "- ", &who);
     }

@@ -70,7 +70,7 @@ impl Mounts {
         // Only what can hold content is opened to ask; a pipe or device must not notice us.
         let kind = FileType::from_raw_mode(found.stx_mode.into());
         let generation = match kind {
-            FileType::RegularFile | FileType::Directory => generation::of(path).unwrap_or(0),
+            FileType::RegularFile | FileType::Directory => generation::of(path, found.stx_ino).unwrap_or(0),
             _ => 0,
         };
         Ok(FileId { inode: found.stx_ino, device, generation })

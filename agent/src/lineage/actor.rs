@@ -18,8 +18,10 @@ mod person;
 pub(crate) mod tests;
 
 pub use classify::classify;
+pub(super) use classify::{DETAIL, clean};
 use tokenhound_common::process::ProcessKey;
 
+use super::ci::Ci;
 use crate::yaml::fields::words;
 
 words! {
@@ -62,12 +64,8 @@ impl Class {
 words! {
     /// What variables tell of an actor besides its class.
     pub enum Detail {
-        /// Session of an agent, run of a CI system.
+        /// Session of an agent.
         Session = "session",
-        /// Job of a CI system.
-        Job = "job",
-        /// Step of a job.
-        Step = "step",
         /// Package whose code runs.
         Package = "package",
         /// Which of its scripts.
@@ -140,6 +138,8 @@ pub struct Actor {
     pub at_prompt: bool,
     /// What it runs only shows what it reads.
     pub viewer: Option<Viewer>,
+    /// The job of a CI system that it runs in.
+    pub ci: Option<Box<Ci>>,
 }
 
 impl Default for Actor {
@@ -157,6 +157,7 @@ impl Default for Actor {
             on_behalf_of: Vec::new(),
             at_prompt: false,
             viewer: None,
+            ci: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who descends from whom.
 pub mod actor;
 pub mod backfill;
+pub mod ci;
 pub mod container;
 pub mod identity;
 pub mod loaded;

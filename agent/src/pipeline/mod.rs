@@ -66,6 +66,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Whose accesses are reported.
     pub scope: Scope,
+    /// What findings say of the machine, and rules ask for.
+    pub host: Host,
     /// Homes that the user database does not know.
     pub extra_homes: Vec<PathBuf>,
     /// Makes finding ids unique to this host and boot.
@@ -80,12 +82,10 @@ pub struct Parts {
     pub state: PathBuf,
 }
 
-/// Where to record, and what a capture says of this machine and its rules.
+/// Where to record, and what a capture says of its rules.
 pub struct Recording {
     /// The file.
     pub place: Place,
-    /// What findings say of the machine.
-    pub host: Host,
     /// Catalogue and policy.
     pub rules: Rules,
 }
@@ -191,6 +191,7 @@ impl Pipeline {
             catalogue: Arc::clone(&parts.catalogue),
             policy: parts.policy,
             scope: parts.scope,
+            host: parts.host.hostname.clone().unwrap_or_default(),
             salt: parts.salt,
             tier: sensor.plan.tier,
             tick_ns: backfill::tick_ns(),
@@ -199,8 +200,8 @@ impl Pipeline {
             clock,
         };
         let recorder = parts.recording.map(|recording| {
-            let Recording { place, host, rules } = recording;
-            Recorder::start(place, &Header::new(&setup, &host, rules)).map_err(PipelineError::Record)
+            let Recording { place, rules } = recording;
+            Recorder::start(place, &Header::new(&setup, &parts.host, rules)).map_err(PipelineError::Record)
         });
         let recorder = recorder.transpose()?;
         let mut flow =

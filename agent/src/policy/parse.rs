@@ -1,8 +1,12 @@
-//! From YAML nodes to [`Exception`]s and [`Restriction`]s.
+//! From YAML nodes to [`Rule`]s.
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
-use super::{Exception, Policy, Restriction};
+use super::{
+    condition::Condition,
+    rule::{Kind, Rule},
+    times::{self, Window},
+};
 use crate::{
     catalogue::pattern::{Anchor, Pattern},
     yaml::{
@@ -11,36 +15,81 @@ use crate::{
     },
 };
 
-pub(super) fn parse(file: &Path, text: &str) -> Result<Policy, Problems> {
+pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Rule>, Problems> {
     let node = crate::yaml::parse(file, text)?;
     let mut problems = Problems::new();
     let mut reading = Reading { file, problems: &mut problems };
-    let policy = document(&node, &mut reading);
-    if problems.has_errors() { Err(problems) } else { Ok(policy) }
+    let rules = document(&node, &mut reading);
+    if problems.has_errors() { Err(problems) } else { Ok(rules) }
 }
 
-fn document(node: &Node, reading: &mut Reading<'_>) -> Policy {
+fn document(node: &Node, reading: &mut Reading<'_>) -> Vec<Rule> {
     // A file of comments only is a policy that says nothing.
     if node.value == Value::Null {
-        return Policy::default();
+        return Vec::new();
     }
-    let Some(mut fields) = Fields::of(node, reading) else { return Policy::default() };
-    let exceptions: Option<Vec<Lenient<Exception>>> = fields.optional("exceptions", reading);
-    let restrictions: Option<Vec<Lenient<Restriction>>> = fields.optional("restrictions", reading);
+    let Some(mut fields) = Fields::of(node, reading) else { return Vec::new() };
+    let mut rules = Vec::new();
+    for kind in [Kind::Expectation, Kind::Exception, Kind::Restriction] {
+        let Some(list) = fields.node(kind.key()).filter(|node| node.value != Value::Null) else { continue };
+        let Value::List(entries) = &list.value else {
+            let message = format!("must be a list, this is {}; write lines that start with \"- \"", list.value.kind());
+            reading.error(list.place, message);
+            continue;
+        };
+        // Every entry is read, also after a wrong one.
+        rules.extend(entries.iter().filter_map(|entry| rule(kind, entry, reading)));
+    }
     fields.finish(reading);
-    Policy {
-        exceptions: exceptions.unwrap_or_default().into_iter().filter_map(|entry| entry.0).collect(),
-        restrictions: restrictions.unwrap_or_default().into_iter().filter_map(|entry| entry.0).collect(),
-    }
+    rules
 }
 
-/// An entry, or a problem that has been reported.
-struct Lenient<T>(Option<T>);
+fn rule(kind: Kind, node: &Node, reading: &mut Reading<'_>) -> Option<Rule> {
+    let mut fields = Fields::of(node, reading)?;
+    let reason = reason(&mut fields, reading);
+    let store = match kind {
+        Kind::Exception => Some(list("store", &mut fields, reading)),
+        Kind::Expectation | Kind::Restriction => fields.required("store", reading).map(|OneOrMore(list)| list),
+    };
+    let rule = Rule {
+        kind,
+        reason: String::new(),
+        store: Vec::new(),
+        except: list("except", &mut fields, reading),
+        reader: programs("reader", &mut fields, reading),
+        script: programs("script", &mut fields, reading),
+        ancestor: programs("ancestor", &mut fields, reading),
+        package: list("package", &mut fields, reading),
+        user: list::<User>("user", &mut fields, reading).into_iter().map(|user| user.0).collect(),
+        actor: list("actor", &mut fields, reading),
+        host: list("host", &mut fields, reading),
+        time: list::<Hours>("time", &mut fields, reading).into_iter().map(|hours| hours.0).collect(),
+        when: fields.optional::<When>("when", reading).map(|when| when.0),
+        expires: fields.optional::<Expiry>("expires", reading).map(|expiry| expiry.0),
+        // What a restriction takes back it takes back from everybody.
+        allow_writable: kind.permits() && fields.optional("allow_writable", reading).unwrap_or_default(),
+        file: reading.file.to_owned(),
+        place: fields.place(),
+    };
+    fields.finish(reading);
+    Some(Rule { reason: reason?, store: store?, ..rule })
+}
 
-impl<T: FromNode> FromNode for Lenient<T> {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        Some(Self(T::from_node(node, reading)))
+fn reason(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<String> {
+    let reason = fields.required::<Placed<String>>("reason", reading)?;
+    if reason.value.trim().len() < 4 {
+        reading.error(reason.place, "\"reason\" must say why this is right");
     }
+    Some(reason.value)
+}
+
+fn list<T: FromNode>(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<T> {
+    let values: Option<OneOrMore<T>> = fields.optional(name, reading);
+    values.map(|values| values.0).unwrap_or_default()
+}
+
+fn programs(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<Pattern> {
+    list::<ProgramPath>(name, fields, reading).into_iter().map(|path| path.0).collect()
 }
 
 /// One value or a list of them.
@@ -96,69 +145,36 @@ impl FromNode for ProgramPath {
     }
 }
 
-impl FromNode for Exception {
+/// A text that is something once it is read.
+fn read<T, E: std::fmt::Display>(
+    node: &Node,
+    reading: &mut Reading<'_>,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    let text = String::from_node(node, reading)?;
+    read(&text).map_err(|error| reading.error(node.place, error.to_string())).ok()
+}
+
+struct Hours(Window);
+
+impl FromNode for Hours {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let mut fields = Fields::of(node, reading)?;
-        let reason = reason(&mut fields, reading);
-        let store = texts("store", &mut fields, reading);
-        let reader = programs("reader", &mut fields, reading);
-        let script = programs("script", &mut fields, reading);
-        let ancestor = programs("ancestor", &mut fields, reading);
-        let package = texts("package", &mut fields, reading);
-        let user = users(&mut fields, reading);
-        let actor = texts("actor", &mut fields, reading);
-        let allow_writable = fields.optional("allow_writable", reading).unwrap_or_default();
-        let (file, place) = (reading.file.to_owned(), fields.place());
-        fields.finish(reading);
-        Some(Self {
-            reason: reason?,
-            store,
-            reader,
-            script,
-            ancestor,
-            package,
-            user,
-            actor,
-            allow_writable,
-            file,
-            place,
-        })
+        read(node, reading, Window::parse).map(Self)
     }
 }
 
-impl FromNode for Restriction {
+struct When(Condition);
+
+impl FromNode for When {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let mut fields = Fields::of(node, reading)?;
-        let reason = reason(&mut fields, reading);
-        let store: Option<OneOrMore<String>> = fields.required("store", reading);
-        let except = texts("except", &mut fields, reading);
-        let actor: Option<OneOrMore<String>> = fields.required("actor", reading);
-        let user = users(&mut fields, reading);
-        let (file, place) = (reading.file.to_owned(), fields.place());
-        fields.finish(reading);
-        Some(Self { reason: reason?, store: store?.0, except, actor: actor?.0, user, file, place })
+        read(node, reading, Condition::compile).map(Self)
     }
 }
 
-fn reason(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<String> {
-    let reason = fields.required::<Placed<String>>("reason", reading)?;
-    if reason.value.trim().len() < 4 {
-        reading.error(reason.place, "\"reason\" must say why this is right");
+struct Expiry(SystemTime);
+
+impl FromNode for Expiry {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        read(node, reading, times::parse_expiry).map(Self)
     }
-    Some(reason.value)
-}
-
-fn texts(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
-    let values: Option<OneOrMore<String>> = fields.optional(name, reading);
-    values.map(|values| values.0).unwrap_or_default()
-}
-
-fn users(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<String> {
-    let users: Option<OneOrMore<User>> = fields.optional("user", reading);
-    users.map(|users| users.0.into_iter().map(|user| user.0).collect()).unwrap_or_default()
-}
-
-fn programs(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Vec<Pattern> {
-    let patterns: Option<OneOrMore<ProgramPath>> = fields.optional(name, reading);
-    patterns.map(|patterns| patterns.0.into_iter().map(|path| path.0).collect()).unwrap_or_default()
 }

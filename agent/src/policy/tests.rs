@@ -1,16 +1,15 @@
 mod actors;
-
-use std::time::SystemTime;
+mod rules;
 
 use tokenhound_common::record::FileFacts;
 
 use super::*;
 use crate::{
     catalogue::{expect::tests::program, tests::shipped_catalogue},
-    detect::access::Tier,
+    detect::access::{Target, Tier},
     ingest::observation::{Inspection, KernelTime, OpenMode, Way},
     lineage::{
-        model::Chain,
+        model::{Chain, Process, Script, Writable},
         package::{Integrity, Owner, Owners},
     },
 };
@@ -18,7 +17,7 @@ use crate::{
 fn access(stores: &[&str], processes: Vec<Process>) -> Access {
     Access {
         time: KernelTime(1),
-        wall: SystemTime::UNIX_EPOCH,
+        wall: now(),
         target: Target::Store {
             stores: stores.iter().map(|id| (*id).to_owned()).collect(),
             path: "/home/ann/.aws/credentials".into(),
@@ -37,10 +36,15 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
     }
 }
 
+/// 2026-11-30, a Monday, 12:00 UTC.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_796_040_000)
+}
+
 fn outcome(text: &str) -> Outcome {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    let outcome = Policy::check(file.path(), shipped_catalogue());
+    let outcome = Policy::check(file.path(), shipped_catalogue(), now());
     let name = file.path().display().to_string();
     Outcome { text: outcome.text.replace(&name, "p.yaml"), ..outcome }
 }
@@ -48,7 +52,7 @@ fn outcome(text: &str) -> Outcome {
 fn policy(exception: &str) -> Policy {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), format!("exceptions:\n  - {{reason: it is right, {exception}}}\n")).unwrap();
-    Policy::read(&[file.path().to_owned()], Guard::Looked, shipped_catalogue())
+    Policy::read(&[file.path().to_owned()], Guard::Looked, shipped_catalogue(), now())
         .unwrap_or_else(|problems| panic!("{problems}"))
         .policy
 }
@@ -178,9 +182,9 @@ exceptions:
     store: docker-config
     script: /opt/deploy/login.py
 ";
-    assert_eq!(outcome(text), Outcome { text: "p.yaml: right, 2 exceptions".into(), passed: true });
+    assert_eq!(outcome(text), Outcome { text: "p.yaml: right, 2 exceptions".into(), passed: true, warnings: 0 });
     assert!(outcome("# nothing yet\n").passed);
-    assert!(Policy::load(Path::new("/nonexistent"), &[], shipped_catalogue()).unwrap().policy.exceptions().is_empty());
+    assert!(Policy::load(Path::new("/nonexistent"), &[], shipped_catalogue()).unwrap().policy.rules().is_empty());
 }
 
 #[test]

@@ -123,15 +123,16 @@ fn techniques_on(tier: &str) {
     let wanted = std::env::var("TOKENHOUND_TECHNIQUES").unwrap_or_default();
     let mut list = theatre::techniques();
     list.retain(|one| wanted.is_empty() || wanted.split(',').any(|name| name == one.name));
-    let played = perform(&stage, &theatre, tier, list);
+    let (played, account) = perform(&stage, &theatre, tier, list);
     let cells: Vec<Cell> = played.iter().map(|one| judge::judge(one, tier, &series())).collect();
     cells.iter().for_each(|cell| print(&cell.to_string()));
     let wrong: Vec<String> = cells.iter().filter(|cell| !cell.expected).map(Cell::to_string).collect();
-    assert!(wrong.is_empty(), "{} of {} are not as expected:\n{}", wrong.len(), cells.len(), wrong.join("\n"));
+    let count = wrong.len();
+    assert!(wrong.is_empty(), "{count} of {} are not as expected:\n{}\n{account}", cells.len(), wrong.join("\n"));
 }
 
-/// Plays all techniques beside one agent and collects what it says of each.
-fn perform(stage: &Stage, theatre: &Theatre, tier: &str, list: Vec<Declared>) -> Vec<Played> {
+/// Plays all techniques beside one agent and collects what it says of each, and of itself.
+fn perform(stage: &Stage, theatre: &Theatre, tier: &str, list: Vec<Declared>) -> (Vec<Played>, String) {
     let (before, now): (Vec<_>, Vec<_>) = list.into_iter().partition(|one| one.start == Start::Before);
     // The agent learns of the made-up home from this one.
     let resident = theatre.resident();
@@ -154,11 +155,20 @@ fn perform(stage: &Stage, theatre: &Theatre, tier: &str, list: Vec<Declared>) ->
     agent.until("word of the last reader", |findings| findings.iter().any(|finding| finding.pid() == Some(reader)));
     let findings = agent.findings("");
     drop(resident);
-    agent.stop();
+    let metrics = agent.metrics();
+    let account = account(&metrics, &agent.stop().err());
     for one in &mut played {
         one.findings = findings.iter().filter(|finding| finding.lineage_pids().contains(&one.root)).cloned().collect();
     }
-    played
+    (played, account)
+}
+
+/// What may explain that something was not seen: the agent's counts, and its complaints.
+fn account(metrics: &str, log: &str) -> String {
+    let counts = ["tokenhound_records_", "tokenhound_table_", "tokenhound_findings_", "tokenhound_sink_"];
+    let counts = metrics.lines().filter(|line| counts.iter().any(|count| line.starts_with(count)));
+    let complaints = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR"));
+    counts.chain(complaints).map(|line| format!("  {line}\n")).collect()
 }
 
 /// The program under test beside this one, also in a guest.

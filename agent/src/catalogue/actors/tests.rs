@@ -25,7 +25,11 @@ fn mistakes_are_explained() {
         ),
         ("class: automation, programs: [{exe: [x]}], markers: [CRON]", "a variable proves no automation"),
         ("class: container, programs: [{exe: [x]}]", "is never given by a program"),
-        ("class: ci-job, programs: [{exe: [x]}], details: {jobs: [J]}", "unknown word \"jobs\"; did you mean \"job\"?"),
+        ("class: ai-agent, markers: [X], details: {sesion: [S]}", "unknown word \"sesion\"; did you mean \"session\"?"),
+        ("class: ci-job, markers: [X], ci: {facts: {jobs: [J]}}", "unknown word \"jobs\"; did you mean \"job\"?"),
+        ("class: ci-job, markers: [X], ci: {facts: {url: ['{A']}}", "\"{A\" must be a variable's name"),
+        ("class: ci-job, markers: [X], ci: {facts: {}, annotations: gitlab}", "unknown word \"gitlab\""),
+        ("class: ai-agent, markers: [X], ci: {facts: {job: [J]}}", "\"ci\" goes with the class ci-job"),
         ("class: ci-job, programs: [{exes: [x]}]", "unknown key \"exes\"; did you mean \"exe\"?"),
     ] {
         let found = entry(text);

@@ -71,6 +71,17 @@ fn contract_of_the_design() {
 }
 
 #[test]
+fn the_job_and_step_are_told() {
+    let event = object(&samples::in_ci(), &host());
+    let ci = json!({
+        "system": "github-actions", "proof": "place", "repository": "o/r", "job": "build",
+        "step": "x::error::|\\u{202e}<b>", "run": "77", "url": "https://github.com/o/r/actions/runs/77",
+    });
+    assert_eq!(event["unmapped"]["tokenhound"]["ci"], ci);
+    assert!(object(&samples::unexpected_reader(), &host())["unmapped"]["tokenhound"].get("ci").is_none());
+}
+
+#[test]
 fn a_line_is_the_same_every_time() {
     assert_eq!(line(&samples::awkward(), &host()), line(&samples::awkward(), &host()));
 }

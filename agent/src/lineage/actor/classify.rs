@@ -9,11 +9,14 @@ use crate::{
         interpreters::Interpreters,
     },
     ingest::redact,
-    lineage::model::{Chain, Process, Script},
+    lineage::{
+        ci,
+        model::{Chain, Process, Script},
+    },
 };
 
 /// Most characters of a detail.
-const DETAIL: usize = 80;
+pub(in crate::lineage) const DETAIL: usize = 80;
 
 /// Most actors named.
 const PARTIES: usize = 8;
@@ -65,6 +68,7 @@ pub fn classify(chain: &Chain, actors: &Actors, interpreters: &Interpreters, hom
     actor.viewer = actors.viewer(reader);
     let others = nodes.into_iter().chain(markers).map(|node| node.party);
     actor.on_behalf_of = behind(&actor.party, others);
+    actor.ci = ci::of(chain, &actor, actors).map(Box::new);
     actor
 }
 
@@ -211,14 +215,14 @@ fn markers(chain: &Chain, data: Data<'_>) -> Vec<Node> {
 fn details(processes: &[Process], rule: &Rule) -> Vec<(Detail, String)> {
     let value = |name: &String| {
         let found = processes.iter().flat_map(|process| &process.environment).find(|(known, _)| known == name);
-        found.map(|(_, value)| clean(&value.to_string_lossy())).filter(|value| !value.is_empty())
+        found.map(|(_, value)| clean(&value.to_string_lossy(), DETAIL)).filter(|value| !value.is_empty())
     };
     rule.details.iter().filter_map(|(detail, names)| Some((*detail, names.iter().find_map(value)?))).collect()
 }
 
-/// A value fit for output: variables can hold anything.
-fn clean(value: &str) -> String {
-    redact::redact_value(value).chars().filter(|character| !character.is_control()).take(DETAIL).collect()
+/// A value fit for output, of so many characters at most: variables can hold anything.
+pub(in crate::lineage) fn clean(value: &str, most: usize) -> String {
+    redact::redact_value(value).chars().filter(|character| !character.is_control()).take(most).collect()
 }
 
 fn of_lineage(nodes: &[Node], index: usize) -> Actor {

@@ -11,9 +11,10 @@ use crate::{
 };
 
 impl Core {
-    /// Files a change: counts it for its store, and has a file that took a store's name watched at once.
+    /// Files a change: counts it for its store, and has a file that took a store's name, or that left it, watched at once:
+    /// also one that others change.
     pub(super) fn changed(&mut self, change: &Change, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
-        if change.canary || change.task.key.tgid == self.own || !self.in_scope(change.task.key) {
+        if change.canary || change.task.key.tgid == self.own {
             return;
         }
         let other = other(&change.what);
@@ -34,9 +35,13 @@ impl Core {
             self.counts.add("change_unmatched", 1);
             return;
         };
-        if let What::Replace(_) = change.what {
+        // What gets another name is still the store, whatever then takes the old one.
+        if let What::Replace(_) | What::Rename(_) | What::Link(_) = change.what {
             out(Output::Watch(change.file.id));
             self.names.remember(change.file.id, &path);
+        }
+        if !self.in_scope(change.task.key) {
+            return;
         }
         let chain = self.processes.chain(change.task.key, change.time, world);
         let actor = chain.as_ref().and_then(|chain| chain.processes.first());

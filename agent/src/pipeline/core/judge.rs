@@ -37,6 +37,20 @@ pub fn judge(
         .collect()
 }
 
+/// Where the catalogue does not expect a reader, the policy may.
+#[must_use]
+pub fn expect(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> Vec<Judgement> {
+    let judge = |judgement: Judgement| {
+        if !matches!(judgement.expectation, Expectation::Unexpected { .. }) {
+            return judgement;
+        }
+        let Some(rule) = policy.expects(access, &judgement.store.id) else { return judgement };
+        let why = format!("the policy ({}) expects it: {}", rule.label(), rule.reason);
+        Judgement { expectation: Expectation::Expected { role: "policy".to_owned(), why }, ..judgement }
+    };
+    judgements.into_iter().map(judge).collect()
+}
+
 /// What the policy makes of that: a restriction takes back what is expected, an exception tolerates what is not, or what is
 /// expected but `injected`. `None` where an exception covers a look into another process, of which nothing more is to be
 /// said.
@@ -69,10 +83,10 @@ pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>, injec
 fn restrict(policy: &Policy, access: &Access, judgement: Judgement) -> Judgement {
     let Expectation::Expected { why, .. } = &judgement.expectation else { return judgement };
     let Some(restriction) = policy.restricts(access, &judgement.store.id) else { return judgement };
+    let actors = if restriction.actor.is_empty() { "all".to_owned() } else { restriction.actor.join(", ") };
     let taken_back = format!(
-        "the policy ({}) takes back what the catalogue expects ({why}) for {}: {}",
+        "the policy ({}) takes back what is expected ({why}) for {actors}: {}",
         restriction.label(),
-        restriction.actor.join(", "),
         restriction.reason
     );
     Judgement { expectation: Expectation::Unexpected { why: vec![taken_back], weak: false }, ..judgement }
@@ -146,5 +160,24 @@ mod tests {
         assert!(matches!(says(&both, true, aws()), Expectation::Tolerated { .. }));
         let stranger = unexpected(store("aws-credentials", "aws", 1));
         assert!(matches!(says(restriction, true, stranger), Expectation::Unexpected { .. }));
+    }
+
+    #[test]
+    fn an_expectation_is_as_good_as_the_catalogue_and_can_be_taken_back() {
+        let expectation = "expectations:\n  - {reason: ours, store: netrc, reader: /opt/deploy}\n";
+        let restriction = "restrictions:\n  - {reason: not ours, store: netrc, user: ann}\n";
+        let verdict = |text: &str, program: &str, id: &str| {
+            let policy = policy(text);
+            let access = read_at(0.0, under_shell(process(4242, 812, program)), "/home/ann/.netrc");
+            let judgements = expect(&policy, &access, vec![unexpected(store(id, id, 2))]);
+            apply(&policy, &access, judgements, false).unwrap().remove(0).expectation
+        };
+        let Expectation::Expected { role, why } = verdict(expectation, "/opt/deploy", "netrc") else { panic!("ours") };
+        assert!(role == "policy" && why.contains("p.yaml:2) expects it: ours"), "{why}");
+        assert!(matches!(verdict(expectation, "/opt/other", "netrc"), Expectation::Unexpected { .. }));
+        assert!(matches!(verdict(expectation, "/opt/deploy", "gh-hosts"), Expectation::Unexpected { .. }));
+        let both = format!("{expectation}{restriction}");
+        let Expectation::Unexpected { why, .. } = verdict(&both, "/opt/deploy", "netrc") else { panic!("taken back") };
+        assert!(why[0].contains("takes back what is expected"), "{why:?}");
     }
 }

@@ -70,6 +70,8 @@ pub struct Setup {
     pub policy: Policy,
     /// Whose accesses are reported.
     pub scope: Scope,
+    /// Name of the machine: some rules are for some machines only.
+    pub host: String,
     /// Makes finding ids unique to this host and boot.
     pub salt: Salt,
     /// Kernel mechanism that the records come from.
@@ -123,11 +125,12 @@ impl Core {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let moving = setup.catalogue.environment_variables().into_iter().collect();
-        let asks_packages = setup.catalogue.names_packages() || setup.policy.names_packages();
+        let policy = setup.policy.on_host(&setup.host);
+        let asks_packages = setup.catalogue.names_packages() || policy.names_packages();
         Self {
             processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
             catalogue: setup.catalogue,
-            policy: setup.policy,
+            policy,
             scope: setup.scope,
             tier: setup.tier,
             own: setup.own,
@@ -315,17 +318,19 @@ impl Core {
         };
         let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
         let class = actor.class();
-        let access = Access {
+        let mut access = Access {
             actor,
             time: open.time,
             wall: self.clock.wall(open.time),
             user_name: user.map(|user| user.name),
             tier: self.tier,
             target,
-            loaded: loaded::loaded(&chain, home.as_deref(), &judgements, world),
+            loaded: Vec::new(),
             home,
             chain,
         };
+        let judgements = judge::expect(&self.policy, &access, judgements);
+        access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
         let injected = self.engine.is_injected(&access);
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
