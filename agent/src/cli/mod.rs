@@ -2,7 +2,11 @@
 
 mod catalogue;
 mod child;
+<<<<<<< HEAD
 mod decoy;
+=======
+mod ci;
+>>>>>>> main
 mod demo;
 mod doctor;
 mod explain;
@@ -19,7 +23,7 @@ use std::{fmt::Display, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{detect::access::Tier, probe::canary};
+use crate::{detect::access::Tier, finding::visible, probe::canary};
 
 /// Runtime token-misuse monitor: who touched our tokens, was that the program the token was issued to, and where did
 /// the token go next?
@@ -181,7 +185,8 @@ pub fn execute(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("tokenhound: {}", error.message);
+            // Names of files and commands are in it: none may become a command of a CI system.
+            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
             error.exit.into()
         }
     }

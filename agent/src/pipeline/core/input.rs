@@ -11,6 +11,7 @@ use crate::{
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
         actor::Class,
+        ci::Ci,
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process},
@@ -179,6 +180,8 @@ pub enum Output {
         actor: Class,
         /// The reader's name, for display.
         reader: String,
+        /// The job of a CI system that it ran in.
+        ci: Option<Box<Ci>>,
     },
     /// A home that was not known before: look for stores there.
     Home(PathBuf),

@@ -335,7 +335,8 @@ impl Core {
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
+            let (store, reader, ci) = (store.clone(), name.clone(), access.actor.ci.clone());
+            out(Output::Read { store, verdict: *verdict, actor: class, reader, ci });
         }
         deliver(outcome, world, out);
     }
