@@ -2,11 +2,8 @@
 
 mod catalogue;
 mod child;
-<<<<<<< HEAD
-mod decoy;
-=======
 mod ci;
->>>>>>> main
+mod decoy;
 mod demo;
 mod doctor;
 mod explain;
