@@ -13,6 +13,7 @@ mod innocents;
 mod inspection;
 mod lives;
 mod pass_through;
+mod printed;
 mod restart;
 mod sweeps;
 mod thieves;
