@@ -144,8 +144,8 @@ impl Kept {
     }
 
     /// The input without what concerns others.
-    fn cut(&self, entry: InputEntry) -> Option<Input> {
-        match Input::from(entry) {
+    fn cut(&self, entry: InputEntry, catalogue: &Catalogue) -> Option<Input> {
+        match entry.input(catalogue)? {
             Input::Found(mut process) => {
                 let kept = self.holds(process.key);
                 // Above the agent the lineage is cut; a parent that is unknown says so.
@@ -160,7 +160,8 @@ impl Kept {
                 (all || !names.is_empty()).then_some(Input::Names { all, names })
             }
             input @ (Input::Time(_) | Input::Drain | Input::Clock(_)) => Some(input),
-            Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) => None,
+            // `watch` does not read its policy anew.
+            Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) | Input::Policy(_) => None,
         }
     }
 }
@@ -172,7 +173,7 @@ impl Kept {
 pub fn excerpt(from: &Path, place: Place, catalogue: Arc<Catalogue>, policy: Policy) -> Result<u64, ExcerptError> {
     let kept = survey(from)?;
     let mut reader = Reader::open(from)?;
-    let mut setup = reader.header().setup(catalogue, policy);
+    let mut setup = reader.header().setup(Arc::clone(&catalogue), policy);
     setup.salt = Salt::new("made-up host", "made-up boot");
     setup.homes.retain(|home| kept.paths.iter().any(|path| path.starts_with(home)));
     let header = Header::new(&setup, &host(), reader.header().rules.clone());
@@ -194,7 +195,7 @@ pub fn excerpt(from: &Path, place: Place, catalogue: Arc<Catalogue>, policy: Pol
             }
             Some(Entry::Record(ring, bytes)) => copy.record(ring, bytes, &kept),
             Some(Entry::Input(entry)) => {
-                if let Some(input) = kept.cut(entry) {
+                if let Some(input) = kept.cut(entry, &catalogue) {
                     copy.input(input);
                 }
                 copy.world.recorded.answers.clear();

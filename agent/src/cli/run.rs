@@ -24,6 +24,7 @@ use crate::{
         text::TextSink,
     },
     telemetry::{
+        events,
         http::{self, Readiness},
         metrics::Metrics,
     },
@@ -81,9 +82,11 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
     // The server ends with the runtime; connections that are open then are cut.
     tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), std::future::pending()));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hangup = listen(SignalKind::hangup())?;
+    let (directory, catalogue) = (inputs.policy_directory.clone(), Arc::clone(&inputs.catalogue));
     let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics, sender)?;
+    let mut session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics.clone(), sender)?;
     let delivery = thread::Builder::new()
         .name("deliver".into())
         .spawn(move || deliver(receiver, sinks))
@@ -95,10 +98,19 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
         }
     }
     tracing::info!(tier = session.plan.tier.name(), listen = %address, "watching");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = died(&session) => tracing::error!("the pipeline has stopped by itself"),
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match session::read_policy(&directory, &catalogue) {
+                Ok(policy) => session.adopt(policy),
+                Err(problems) => events::PolicyRefused(&problems).emit(&metrics),
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = died(&session) => {
+                tracing::error!("the pipeline has stopped by itself");
+                break;
+            }
+        }
     }
     tracing::info!("stopping");
     let ended = session.stop();

@@ -11,6 +11,7 @@ mod innocents;
 mod inspection;
 mod lives;
 mod pass_through;
+mod policy;
 mod restart;
 mod sweeps;
 mod thieves;

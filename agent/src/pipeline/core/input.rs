@@ -16,6 +16,7 @@ use crate::{
         model::{Chain, Process},
         package::Owners,
     },
+    policy::Policy,
 };
 
 /// One thing that happens to the core. What is decided follows from the inputs in their order, and from the answers of
@@ -70,6 +71,8 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+    /// The policy was read anew. What is judged from here on is judged by it, also what happened before and waited.
+    Policy(Box<Policy>),
 }
 
 /// A process that has a file of a store open for reading.

@@ -103,6 +103,7 @@ impl Counts {
 pub struct Core {
     catalogue: Arc<Catalogue>,
     policy: Policy,
+    host: String,
     scope: Scope,
     tier: Tier,
     own: u32,
@@ -131,6 +132,7 @@ impl Core {
             processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
             catalogue: setup.catalogue,
             policy,
+            host: setup.host,
             scope: setup.scope,
             tier: setup.tier,
             own: setup.own,
@@ -175,6 +177,7 @@ impl Core {
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
+            Input::Policy(policy) => self.adopt(*policy),
         }
     }
 
@@ -217,6 +220,11 @@ impl Core {
     /// Records taken in since the last call, by kind.
     pub fn counted(&mut self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut self.counts.0)
+    }
+
+    fn adopt(&mut self, policy: Policy) {
+        self.policy = policy.on_host(&self.host);
+        self.asks_packages = self.catalogue.names_packages() || self.policy.names_packages();
     }
 
     fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
