@@ -29,6 +29,8 @@ pub struct Config {
     pub catalogue: Option<PathBuf>,
     /// Directory with policy files.
     pub policy: Option<PathBuf>,
+    /// State directory.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -70,6 +72,7 @@ impl FromNode for Config {
             tier: tier.map(Into::into),
             catalogue: absolute("catalogue", &mut fields, reading),
             policy: absolute("policy", &mut fields, reading),
+            state_dir: absolute("state_dir", &mut fields, reading),
         };
         fields.finish(reading);
         Some(config)
@@ -136,13 +139,16 @@ mod tests {
 
     #[test]
     fn everything_can_be_said() {
-        let config = parse("listen: '127.0.0.1:1'\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\n");
+        let config = parse(
+            "listen: '127.0.0.1:1'\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\nstate_dir: /s\n",
+        );
         let expected = Config {
             listen: "127.0.0.1:1".parse().ok(),
             findings: Some("/var/log/f".into()),
             tier: Some(Tier::Fentry),
             catalogue: Some("/c".into()),
             policy: Some("/p".into()),
+            state_dir: Some("/s".into()),
         };
         assert_eq!(config, Ok(expected));
     }

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod decoy;
 pub mod detect;
 pub mod finding;
 pub mod ingest;

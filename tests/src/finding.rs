@@ -130,6 +130,12 @@ impl Finding {
         self.text(&format!("/unmapped/tokenhound/actor/{detail}"))
     }
 
+    /// What is told of the CI job that the reader ran in: `system`, `proof`, `repository`, `workflow`, `job`, `step`, ...
+    #[must_use]
+    pub fn told_of_ci(&self, fact: &str) -> &str {
+        self.text(&format!("/unmapped/tokenhound/ci/{fact}"))
+    }
+
     /// What of another process was looked into: `environ`, `mem`, `ptrace-peek`, ...
     #[must_use]
     pub fn object(&self) -> &str {

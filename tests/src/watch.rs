@@ -143,12 +143,13 @@ pub fn replay(stage: &Stage, capture: &Path) -> (String, String) {
 }
 
 impl Watched {
-    /// How many reads the summary lists of this store, by this reader, with this verdict.
+    /// How many reads the summary lists of this store, by this reader, with this verdict, whatever the step.
     #[must_use]
     pub fn reads(&self, store: &str, reader: &str, verdict: &str) -> u64 {
-        let start = format!("| {store} | {reader} | {verdict} | ");
-        let count = self.summary.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix(" |")?.parse().ok());
-        count.unwrap_or(0)
+        rows(&self.summary)
+            .filter(|row| row[..3] == [store, reader, verdict])
+            .filter_map(|row| row[3].parse::<u64>().ok())
+            .sum()
     }
 
     /// Findings of a detector.
@@ -163,4 +164,26 @@ impl Watched {
         let findings: Vec<String> = self.findings.iter().map(Finding::brief).collect();
         format!("exit code {}\n{}\n{}\n", self.ended.code(), findings.join("\n"), self.summary)
     }
+}
+
+/// The cells of the table in a summary: store, reader, verdict, reads, step.
+pub fn rows(summary: &str) -> impl Iterator<Item = [String; 5]> {
+    summary.lines().filter_map(|line| {
+        let cells = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
+        let cells: Vec<String> = cells.map(|cell| plain(cell.trim())).collect();
+        cells.try_into().ok()
+    })
+}
+
+/// What a cell shows: without the tags around it, and with its character references resolved.
+fn plain(cell: &str) -> String {
+    let cell = cell.strip_prefix("<code>").and_then(|cell| cell.strip_suffix("</code>")).unwrap_or(cell);
+    let mut parts = cell.split("&#");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_once(';').expect("a whole reference");
+        text.push(code.parse().ok().and_then(char::from_u32).expect("a character"));
+        text.push_str(rest);
+    }
+    text
 }

@@ -12,7 +12,10 @@ use super::process::{
     Bytes, ContainerEntry, Id, Key, ProcessEntry, WritableEntry, bytes, file_id, id, key, path, process_key,
 };
 use crate::{
-    catalogue::Catalogue,
+    catalogue::{
+        Catalogue,
+        decoy::{Decoy, DecoyKind},
+    },
     ingest::{clock::Clock, observation::KernelTime},
     lineage::{
         container::Membership,
@@ -59,6 +62,8 @@ pub enum InputEntry {
     },
     /// See [`Input::Core`]: when, whose, which file.
     Core(u64, Key, Id),
+    /// See [`Input::Decoys`]: id, kind and path of each.
+    Decoys(Vec<(String, String, Bytes)>),
     /// See [`Input::Policy`]: names and texts of its files.
     Policy(Vec<(Bytes, String)>),
 }
@@ -89,6 +94,7 @@ impl InputEntry {
                 busy: *busy,
                 unwatched: *unwatched,
             },
+            Input::Decoys(decoys) => Self::Decoys(decoys.iter().map(decoy_entry).collect()),
         };
         vec![entry]
     }
@@ -137,8 +143,19 @@ impl InputEntry {
                 let kernel = kernel.map(|all| all.into_iter().map(|(reason, total)| (Reason(reason), total)).collect());
                 Input::Losses(Losses { time: KernelTime(time), kernel, busy, unwatched })
             }
+            Self::Decoys(decoys) => Input::Decoys(decoys.into_iter().filter_map(decoy).collect()),
         })
     }
+}
+
+fn decoy_entry(decoy: &Decoy) -> (String, String, Bytes) {
+    (decoy.id.clone(), decoy.kind.name().to_owned(), bytes(&decoy.path))
+}
+
+/// One of a kind that this version does not know was made by a later one.
+fn decoy((id, kind, place): (String, String, Bytes)) -> Option<Decoy> {
+    let kind = DecoyKind::ALL.iter().copied().find(|known| known.name() == kind)?;
+    Some(Decoy { id, kind, path: path(place) })
 }
 
 /// What the world said to one question.

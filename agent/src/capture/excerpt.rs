@@ -160,6 +160,10 @@ impl Kept {
                 (all || !names.is_empty()).then_some(Input::Names { all, names })
             }
             input @ (Input::Time(_) | Input::Drain | Input::Clock(_)) => Some(input),
+            Input::Decoys(mut decoys) => {
+                decoys.retain(|decoy| self.paths.contains(&decoy.path));
+                (!decoys.is_empty()).then_some(Input::Decoys(decoys))
+            }
             // `watch` does not read its policy anew.
             Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) | Input::Policy(_) => None,
         }

@@ -33,7 +33,7 @@ fn outcome(path: &Path) -> (String, String, Summary) {
     let (mut findings, mut reads, mut summary) = (String::new(), String::new(), Summary::default());
     let mut out = |output| match output {
         Output::Finding(finding) => findings += &format!("{}\n", ocsf::line(&finding, &host)),
-        Output::Read { store, verdict, reader, actor } => {
+        Output::Read { store, verdict, reader, actor, .. } => {
             reads += &format!("{store} {} {reader} {}\n", verdict.name(), actor.name());
         }
         _ => {}

@@ -7,6 +7,7 @@
 pub mod actors;
 mod check;
 pub mod compile;
+pub mod decoy;
 pub mod embedded;
 pub mod expect;
 pub mod homes;
@@ -134,7 +135,7 @@ impl Catalogue {
             problems.error(Path::new("catalogue"), Place::default(), error.to_string());
             problems
         })?;
-        let numbers = stores.iter().enumerate().map(|(number, store)| (store.id.clone(), number)).collect();
+        let numbers = numbers(&stores);
         Ok(Loaded { catalogue: Self { stores, interpreters, actors, matcher, numbers }, notes: problems })
     }
 
@@ -231,6 +232,10 @@ impl Catalogue {
     pub fn environment_variables(&self) -> BTreeSet<String> {
         self.matcher.variables().map(str::to_owned).chain(["HOME".to_owned()]).collect()
     }
+}
+
+fn numbers(stores: &[Store]) -> HashMap<String, usize> {
+    stores.iter().enumerate().map(|(number, store)| (store.id.clone(), number)).collect()
 }
 
 fn shipped() -> Result<Vec<Parsed>, Problems> {

@@ -183,7 +183,7 @@ impl Store {
     /// Are reads of it watched?
     #[must_use]
     pub fn watched(&self) -> bool {
-        self.role == Role::Store
+        matches!(self.role, Role::Store | Role::Decoy)
     }
 
     /// Every pattern whose files are watched: the store's own and its sidecars.

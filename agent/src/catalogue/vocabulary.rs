@@ -3,7 +3,7 @@
 use crate::yaml::fields::words;
 
 words! {
-    /// What an entry is about. Only [`Role::Store`] is watched for reads.
+    /// What an entry is about. Only [`Role::Store`] and [`Role::Decoy`] are watched for reads.
     pub enum Role {
         /// A place where a tool keeps tokens.
         Store = "store",
@@ -15,6 +15,8 @@ words! {
         Memory = "memory",
         /// A network endpoint that hands out tokens.
         Endpoint = "endpoint",
+        /// A made-up store that nobody has a reason to read.
+        Decoy = "decoy",
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod catalogue;
 mod child;
+mod ci;
+mod decoy;
 mod demo;
 mod doctor;
 mod explain;
@@ -18,7 +20,7 @@ use std::{fmt::Display, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{detect::access::Tier, probe::canary};
+use crate::{detect::access::Tier, finding::visible, probe::canary};
 
 /// Runtime token-misuse monitor: who touched our tokens, was that the program the token was issued to, and where did
 /// the token go next?
@@ -31,7 +33,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Watch the whole machine until told to stop.
+    /// Watch the whole machine until told to stop. SIGHUP makes it read its policy anew.
     Run(run::Options),
     /// Run a command and report what its process tree touches.
     Watch(watch::Options),
@@ -45,6 +47,9 @@ enum Subcommands {
     /// Check the rules by which expectations of the catalogue are added to, tolerated around or taken back.
     #[command(subcommand)]
     Policy(policy::Subcommands),
+    /// Plant made-up stores that nobody has a reason to read, and tell who does.
+    #[command(subcommand)]
+    Decoy(decoy::Subcommands),
     /// Explain a detector: what it fires on, why it matters, what to do.
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
@@ -72,6 +77,9 @@ pub struct SensorOptions {
     /// Directory with policy files [default: /etc/tokenhound/policy.d].
     #[arg(long, value_name = "DIR")]
     pub policy: Option<PathBuf>,
+    /// Directory for state, such as the record of decoys [default: /var/lib/tokenhound].
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Configuration file [default: /etc/tokenhound/tokenhound.yaml if there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -162,6 +170,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
         Subcommands::Policy(command) => policy::execute(&command),
+        Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
         Subcommands::Canary => canary::child::wait_for_end()
@@ -173,7 +182,8 @@ pub fn execute(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("tokenhound: {}", error.message);
+            // Names of files and commands are in it: none may become a command of a CI system.
+            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
             error.exit.into()
         }
     }

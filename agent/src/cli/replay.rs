@@ -135,7 +135,7 @@ struct Sink {
 
 impl Sink {
     fn open(path: Option<&Path>, host: ocsf::Host) -> Result<Self, CliError> {
-        let file = path.map(|path| Ok((path.to_owned(), BufWriter::new(super::watch::create(path)?)))).transpose()?;
+        let file = path.map(|path| Ok((path.to_owned(), BufWriter::new(super::ci::create(path)?)))).transpose()?;
         let style = text::Style { colour: std::io::stdout().is_terminal() };
         Ok(Self { style, quiet: false, host, file, count: 0, failure: None })
     }

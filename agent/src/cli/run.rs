@@ -49,7 +49,7 @@ pub(super) struct Options {
 /// Where metrics are served unless something else is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466);
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; SIGHUP makes it read its policy anew.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
     let mut inputs = Inputs::read(&options.sensor)?;

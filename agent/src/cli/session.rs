@@ -13,6 +13,7 @@ use crate::{
     capture::{recorder::Place, rules::Rules},
     catalogue::{self, Catalogue},
     config::Config,
+    decoy::record::STATE,
     finding::{model::Salt, ocsf::Host},
     pipeline::{Ended, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
     policy::{self, Policy},
@@ -127,6 +128,7 @@ impl Session {
         for missing in &sensor.missing {
             tracing::warn!("this kernel does not tell the {missing}");
         }
+        let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| STATE.into());
         let (orders, taken) = mpsc::sync_channel(1);
         let parts = Parts {
             orders: taken,
@@ -139,6 +141,7 @@ impl Session {
             metrics,
             findings,
             recording: inputs.place.map(|place| Recording { place, rules: inputs.rules }),
+            state,
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::{
     access::{Access, Target},
     credential_sweep::CredentialSweep,
+    decoy_read::DecoyRead,
     injected_reader::InjectedReader,
     judge::{Expectation, Judgement, StoreFacts, Verdict},
     process_inspection::ProcessInspection,
@@ -34,6 +35,7 @@ pub struct Engine {
     salt: Salt,
     unexpected: UnexpectedReader,
     sweep: CredentialSweep,
+    decoy: DecoyRead,
     inspection: ProcessInspection,
     injected: InjectedReader,
     degraded: SensorDegraded,
@@ -57,6 +59,7 @@ impl Engine {
             salt,
             unexpected: UnexpectedReader::default(),
             sweep: CredentialSweep::default(),
+            decoy: DecoyRead::default(),
             inspection: ProcessInspection::default(),
             injected: InjectedReader::default(),
             degraded: SensorDegraded::default(),
@@ -84,6 +87,9 @@ impl Engine {
 
     /// A file that several stores share is in order when one of them expects the reader: the read is then theirs.
     fn read(&mut self, access: &Access, judgements: &[Judgement]) -> Outcome {
+        if judgements.iter().any(|judgement| judgement.store.decoy) {
+            return self.decoy(access, judgements);
+        }
         for verdict in [Verdict::Expected, Verdict::Tolerated] {
             let verdicts: Vec<_> = judgements
                 .iter()
@@ -108,6 +114,21 @@ impl Engine {
         Outcome { findings, verdicts }
     }
 
+    /// A decoy counts whatever else lies at its path: only policy lets its reads pass.
+    fn decoy(&mut self, access: &Access, judgements: &[Judgement]) -> Outcome {
+        let decoys: Vec<Judgement> = judgements.iter().filter(|judgement| judgement.store.decoy).cloned().collect();
+        let verdicts = decoys.iter().map(|decoy| verdict_of(&decoy.expectation));
+        let verdict = verdicts.max().unwrap_or(Verdict::Unexpected);
+        let mut findings = Vec::new();
+        if verdict == Verdict::Unexpected {
+            let read = unexpected(&decoys);
+            findings.extend(self.decoy.read(&self.salt, access, &read));
+            findings.extend(self.sweep.read(&self.salt, access, &read));
+        }
+        let verdicts = decoys.into_iter().map(|decoy| (decoy.store.id, verdict)).collect();
+        Outcome { findings, verdicts }
+    }
+
     /// Does foreign code run in the reader of this access, as far as is known?
     #[must_use]
     pub fn is_injected(&self, access: &Access) -> bool {
@@ -121,10 +142,11 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 5] {
+    pub fn evictions(&self) -> [(&'static str, u64); 6] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
+            ("decoy_read", self.decoy.evicted()),
             ("process_inspection", self.inspection.evicted()),
             ("injected_reader", self.injected.evicted()),
             ("sensor_degraded", self.degraded.evicted()),

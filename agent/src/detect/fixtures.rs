@@ -134,6 +134,7 @@ pub(crate) fn store(id: &str, family: &str, tier: u8) -> StoreFacts {
         logout: None,
         broad: false,
         perhaps: false,
+        decoy: false,
         paths: vec![format!("~/.{family}")],
     }
 }

@@ -26,6 +26,8 @@ pub struct StoreFacts {
     pub broad: bool,
     /// This file of it holds a secret only at times (a project's `.npmrc`): a read alone says little.
     pub perhaps: bool,
+    /// It is a decoy: it holds no token, and nobody has a reason to read it.
+    pub decoy: bool,
     /// Its paths, for display: as the catalogue writes them; in a `credential-sweep` finding the one that was read.
     pub paths: Vec<String>,
 }

@@ -2,6 +2,7 @@
 pub mod access;
 pub mod change;
 pub mod credential_sweep;
+pub mod decoy_read;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;

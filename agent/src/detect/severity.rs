@@ -38,6 +38,8 @@ pub enum Deed<'a> {
     },
     /// A store was read by an expected reader with foreign code in it.
     Injection(Injection),
+    /// A decoy was read.
+    Decoy,
     /// Another process was looked into.
     Inspection {
         /// How.
@@ -188,7 +190,8 @@ impl Assessment {
 pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     let (severity, reason) = base(deed);
     let mut assessment = Assessment { severity, reasons: vec![reason] };
-    if matches!(deed, Deed::Read { store, .. } if store.perhaps) {
+    // A decoy is there to be read by nobody: neither who reads it nor how makes it less.
+    if matches!(deed, Deed::Read { store, .. } if store.perhaps) || deed == Deed::Decoy {
         return assessment;
     }
     if let Deed::Injection(injection) = deed {
@@ -231,6 +234,10 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             (Severity::High, format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id))
         }
         Deed::Read { store, .. } => (Severity::Medium, format!("{} is a tier {} store", store.id, store.tier)),
+        Deed::Decoy => (
+            Severity::Critical,
+            "it is a decoy: it holds no token, no tool knows it, and nobody has a reason to read it".to_owned(),
+        ),
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
         Deed::Injection(injection) => (injection.severity(), injection.reason().to_owned()),

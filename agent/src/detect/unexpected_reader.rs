@@ -94,7 +94,7 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
 }
 
 /// What the reader did, before the path.
-const fn verb(way: Way) -> &'static str {
+pub(super) const fn verb(way: Way) -> &'static str {
     match way {
         Way::Open | Way::Read => "read",
         Way::Exec => "was started with an open descriptor of",
@@ -127,7 +127,8 @@ fn assess(access: &Access, store: &StoreFacts, read: &Unexpected<'_>) -> Assessm
     assessment
 }
 
-fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {
+/// Facts about the file, how it was come to, and the reader.
+pub(super) fn evidence(access: &Access, repeated: u64) -> Vec<Evidence> {
     let mut evidence = words::reader_evidence(&access.chain, access.user_name.as_deref());
     if let Target::Store { path, known_as, file, mode, way, path_in_root, .. } = &access.target {
         let how = if mode.write { "for reading and writing" } else { "for reading" };

@@ -165,7 +165,21 @@ detectors! {
     /// Copies survive revocation.
     RevocationIncomplete: later("revocation-incomplete", "Copies of a revoked token remain", "After logout or revocation, copies or holders of the token remain.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING]);
     /// A decoy was read.
-    DecoyRead: later("decoy-read", "A decoy was read", "A planted decoy store was read. Nothing has a reason to.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE]);
+    DecoyRead: Meta {
+        name: "decoy-read",
+        title: "A decoy was read",
+        meaning: "A file that `tokenhound decoy plant` made was opened for reading, by whatever name. It looks like a store and holds a made-up token that nobody issued; no tool knows its place. Whoever reads it looks through files for tokens: a stealer, a search through the whole home, an AI agent that was told to look, a backup.",
+        severity: "critical, whoever reads it and however. Backup and indexing programs that read everything are named in a policy exception (`store: 'decoy-*'`, `reader: ...`) and then make no finding. A decoy counts for `credential-sweep` as what it looks like. Opens that can only write are no reads. The same process reading the same decoy again within 60 seconds is counted, not reported again.",
+        remediation: &[
+            "Find out what the reader is and who started it: the lineage names every program above it.",
+            "Assume that it read the real stores of that user too: look for its other findings, and revoke what it could reach.",
+            "If it is a backup or an indexer that reads everything, add a policy exception for `decoy-*` and this reader.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES, std_::AUTOMATED_COLLECTION],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
     /// The sensor does not see everything.
     SensorDegraded: Meta {
         name: "sensor-degraded",

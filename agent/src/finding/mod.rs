@@ -1,4 +1,5 @@
 //! What a detector reports, and the forms in which it leaves the machine.
+pub mod annotation;
 pub mod detector;
 pub mod explain;
 pub mod model;
@@ -9,4 +10,5 @@ pub mod sarif;
 pub mod severity;
 pub mod standards;
 pub mod text;
+pub mod touched;
 pub mod visible;

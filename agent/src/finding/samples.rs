@@ -93,6 +93,15 @@ pub(crate) fn credential_sweep() -> Finding {
     findings.remove(1)
 }
 
+/// A decoy, by a stealer.
+pub(crate) fn decoy_read() -> Finding {
+    let chain = under_shell(with_script(process(4242, 812, "/usr/bin/python3"), "/tmp/x.py", Writable::Yes));
+    let title = "decoy of an AWS credentials file".to_owned();
+    let decoy = StoreFacts { decoy: true, title, ..store("decoy-aws-1", "aws", 1) };
+    let access = read_at(0.0, chain, "/home/ann/old-laptop/.aws/credentials");
+    engine().access(&access, &[unexpected(decoy)]).findings.remove(0)
+}
+
 /// `ps auxe`.
 pub(crate) fn process_inspection() -> Finding {
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
@@ -125,6 +134,7 @@ pub(crate) fn silent_probe() -> Option<Finding> {
 /// All of them, as the edge hands them on.
 pub(crate) fn all() -> Vec<Finding> {
     let mut all = vec![unexpected_reader(), awkward(), credential_sweep(), process_inspection(), unresolved()];
+    all.push(decoy_read());
     all.extend(lost());
     all.extend(silent_probe());
     all[0].latency = Some(Duration::from_micros(1500));

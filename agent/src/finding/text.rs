@@ -46,7 +46,7 @@ pub fn render(finding: &Finding, style: Style) -> String {
     }
     page.list("details", "- ", &evidence(finding));
     let _ = writeln!(page.out);
-    page.out
+    visible::inert(&page.out)
 }
 
 /// One line: severity and what happened.

@@ -40,6 +40,28 @@ pub fn lossless(path: &Path) -> String {
     out
 }
 
+/// `text` with every line made one that no CI system takes for a command. To be applied last, to whole lines: names may
+/// come to the start of one when they are wrapped.
+///
+/// The runner of GitHub (and those after its kind) takes a line for a command that starts with `::`, spaces aside, or
+/// holds `##[` anywhere; Azure's agent one that holds `##vso[`; TeamCity's one with `##teamcity[`.
+#[must_use]
+pub fn inert(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let command = line.trim_start();
+        out.push_str(&line[..line.len() - command.len()]);
+        match command.strip_prefix(':') {
+            Some(rest) if rest.starts_with(':') => {
+                out.push_str("\\x3a");
+                out.push_str(&rest.replace("##", "#\\x23"));
+            }
+            _ => out.push_str(&command.replace("##", "#\\x23")),
+        }
+    }
+    out
+}
+
 fn push(out: &mut String, text: &str) {
     for character in text.chars() {
         let code = u32::from(character);
@@ -94,6 +116,26 @@ mod tests {
         ] {
             assert_eq!(text(given), wanted);
             assert_eq!(text(&text(given)), wanted, "twice");
+        }
+    }
+
+    #[test]
+    fn no_line_is_a_command() {
+        for (given, wanted) in [
+            ("a :: b", "a :: b"),
+            ("::error::x", r"\x3a:error::x"),
+            ("ok\n  ::stop-commands::x\n", "ok\n  \\x3a:stop-commands::x\n"),
+            ("\u{3000}::add-path::/x", "\u{3000}\\x3a:add-path::/x"),
+            (
+                "a ##[add-path]/x ##vso[task.setvariable variable=PATH]",
+                r"a #\x23[add-path]/x #\x23vso[task.setvariable variable=PATH]",
+            ),
+            ("###[error]", r"#\x23#[error]"),
+            ("####[error]", r"#\x23#\x23[error]"),
+            (":", ":"),
+        ] {
+            assert_eq!(inert(given), wanted);
+            assert_eq!(inert(&inert(given)), wanted, "twice");
         }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     detect::judge::Verdict,
     finding::model::Finding,
     ingest::clock,
+    lineage::ci::Ci,
     probe::keys::{Keys, KeysError},
     telemetry::{events, metrics::Metrics},
 };
@@ -38,6 +39,8 @@ pub enum Report {
         verdict: Verdict,
         /// The reader's name, for display.
         reader: String,
+        /// The job of a CI system that it ran in.
+        ci: Option<Box<Ci>>,
     },
 }
 
@@ -65,10 +68,10 @@ impl Edge {
                 // The receiver lives as long as the process; without it there is nobody left to tell.
                 let _ = self.findings.send(Report::Finding(finding));
             }
-            Output::Read { store, verdict, actor, reader } => {
+            Output::Read { store, verdict, actor, reader, ci } => {
                 events::StoreRead { store: &store, verdict, actor: actor.name() }.emit(&self.metrics);
                 // For summaries only; a full queue costs a line there, never a finding.
-                let _ = self.findings.try_send(Report::Read { store, verdict, reader });
+                let _ = self.findings.try_send(Report::Read { store, verdict, reader, ci });
             }
             Output::Home(home) => self.watchset.send(Command::Home(home)),
             Output::Overrides(overrides) => self.watch_overrides(keys, &overrides),

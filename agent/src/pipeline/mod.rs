@@ -27,7 +27,7 @@ use self::{
     cores::Cores,
     edge::Edge,
     holders::Holders,
-    watchset::{Update, Watchset},
+    watchset::{Looked, Update, Watchset},
     world::Live,
 };
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
         recorder::{Place, Recorder, Trouble},
         rules::Rules,
     },
-    catalogue::Catalogue,
+    catalogue::{Catalogue, compile::WatchPlan, decoy::Decoy},
     finding::{model::Salt, ocsf::Host},
     ingest::{
         clock::{self, Clock},
@@ -80,6 +80,8 @@ pub struct Parts {
     pub orders: mpsc::Receiver<Order>,
     /// Where to record, if anywhere.
     pub recording: Option<Recording>,
+    /// State directory with the record of decoys.
+    pub state: PathBuf,
 }
 
 /// What a running pipeline is told to do.
@@ -135,6 +137,14 @@ impl Flow {
         }
     }
 
+    /// What is to be watched, as far as is known by now.
+    fn plan(&self) -> WatchPlan {
+        let catalogue = self.core.catalogue();
+        let mut plan = catalogue.watch_plan();
+        plan.merge(catalogue.watch_plan_of(self.core.overrides()));
+        plan
+    }
+
     /// A record as it came out of a ring. It only takes its place in the order: nothing comes of it yet.
     fn take(&mut self, ring: Ring, bytes: &[u8]) {
         let input = match self.decoder.decode(bytes) {
@@ -185,7 +195,8 @@ impl Pipeline {
     /// [`Pipeline::proofs`].
     pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &Path) -> Result<Self, PipelineError> {
         let keep: HashSet<String> = Core::variables(&parts.catalogue).into_iter().collect();
-        let mut plan = parts.catalogue.watch_plan();
+        let decoys = watchset::decoys(&parts.state).unwrap_or_default();
+        let plan = parts.catalogue.with_decoys(&decoys).watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         let world = Live::new(keep.clone());
         let clock = Clock::sample();
@@ -209,19 +220,24 @@ impl Pipeline {
         let recorder = recorder.transpose()?;
         let mut flow =
             Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder, newest: Default::default() };
+        if !decoys.is_empty() {
+            flow.feed(Input::Decoys(decoys), &mut |_| ());
+        }
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc. The
         // homes and variables that it teaches are asked for below, all at once.
         for process in flow.world.running() {
             flow.feed(Input::Found(Box::new(process)), &mut |_| ());
         }
-        plan.merge(parts.catalogue.watch_plan_of(flow.core.overrides()));
+        let plan = flow.plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         let (homes, overrides) = (flow.core.homes().clone(), flow.core.overrides().clone());
-        let watchset = Watchset::start(&parts.catalogue, plan, homes, overrides).map_err(PipelineError::Watchset)?;
+        let looked =
+            Looked { catalogue: Arc::clone(flow.core.catalogue()), plan, homes, overrides, state: parts.state };
+        let watchset = Watchset::start(looked).map_err(PipelineError::Watchset)?;
         let proofs = selftest::prove(&mut sensor, canary_directory);
         let edge = Edge {
             watchset,
-            catalogue: parts.catalogue,
+            catalogue: Arc::clone(flow.core.catalogue()),
             metrics: parts.metrics,
             findings: parts.findings,
             holders: Holders::default(),
@@ -372,10 +388,20 @@ impl Pipeline {
                     self.sensor.keys.replace(&files)
                 }
                 Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
+                Update::Decoys(decoys) => self.plant(decoys),
             };
             self.edge.watched(outcome);
             self.feed(Input::Names { all: message.all, names: message.names });
         }
+    }
+
+    /// Decoys have come or gone.
+    fn plant(&mut self, decoys: Vec<Decoy>) -> Result<(), KeysError> {
+        self.feed(Input::Decoys(decoys));
+        let (catalogue, plan) = (Arc::clone(self.flow.core.catalogue()), self.flow.plan());
+        self.edge.catalogue = Arc::clone(&catalogue);
+        self.edge.watchset.replace(catalogue, plan.clone());
+        self.sensor.keys.watch_names(&plan.name_keys(), &plan.filter())
     }
 
     fn report_probes(&mut self) {

@@ -26,9 +26,11 @@ use crate::{
     catalogue::{
         Catalogue,
         compile::WatchPlan,
+        decoy::Decoy,
         homes::{EnvOverrides, Homes},
         scan::{self, TargetKind},
     },
+    decoy::record::{self, Record},
     kernel::file_id::Mounts,
 };
 
@@ -57,6 +59,8 @@ pub enum Command {
     Overrides(WatchPlan, EnvOverrides),
     /// Another home has become known.
     Home(PathBuf),
+    /// There are other stores now.
+    Stores(Arc<Catalogue>, WatchPlan),
 }
 
 /// What the thread has found.
@@ -66,6 +70,8 @@ pub enum Update {
     All(HashMap<FileKey, FileWatch>, HashSet<Vec<u8>>),
     /// One more file.
     One(FileId, u32),
+    /// These decoys are planted now.
+    Decoys(Vec<Decoy>),
 }
 
 /// A message of the thread.
@@ -93,19 +99,17 @@ impl Watchset {
     /// # Errors
     ///
     /// When the thread cannot be had.
-    pub fn start(
-        catalogue: &Arc<Catalogue>,
-        plan: WatchPlan,
-        homes: Homes,
-        overrides: EnvOverrides,
-    ) -> io::Result<Self> {
+    pub fn start(looked: Looked) -> io::Result<Self> {
+        let Looked { catalogue, plan, homes, overrides, state } = looked;
         let (commands, receive) = mpsc::sync_channel(1024);
         let (send, messages) = mpsc::sync_channel(1024);
         let mut looker = Looker {
-            catalogue: Arc::clone(catalogue),
+            catalogue,
             plan: plan.clone(),
             homes,
             overrides,
+            planted: changed(&state.join(record::FILE)),
+            state,
             directories: HashMap::new(),
             seen: HashMap::new(),
             gone: VecDeque::new(),
@@ -121,6 +125,12 @@ impl Watchset {
         if self.commands.try_send(command).is_err() {
             tracing::debug!("the watcher of stores is busy; it will look again within a minute");
         }
+    }
+
+    /// There are other stores now.
+    pub fn replace(&mut self, catalogue: Arc<Catalogue>, plan: WatchPlan) {
+        self.names = plan.clone();
+        self.send(Command::Stores(catalogue, plan));
     }
 
     /// The next thing found. Waits for the first full look if asked to.
@@ -143,6 +153,27 @@ impl Watchset {
     }
 }
 
+/// What is looked at from the start.
+pub struct Looked {
+    /// The stores.
+    pub catalogue: Arc<Catalogue>,
+    /// What to watch of them.
+    pub plan: WatchPlan,
+    /// Homes known so far.
+    pub homes: Homes,
+    /// Where variables have moved stores.
+    pub overrides: EnvOverrides,
+    /// State directory with the record of decoys.
+    pub state: PathBuf,
+}
+
+/// The decoys that are planted. A record that cannot be used is said, and `None`: what was watched stays watched.
+#[must_use]
+pub fn decoys(state: &Path) -> Option<Vec<Decoy>> {
+    let record = Record::load(state).inspect_err(|error| tracing::warn!(%error, "decoys are not watched"));
+    record.ok().map(|record| record.decoys())
+}
+
 /// The thread's side.
 struct Looker {
     catalogue: Arc<Catalogue>,
@@ -153,6 +184,9 @@ struct Looker {
     directories: HashMap<PathBuf, i128>,
     seen: HashMap<FileKey, (FileWatch, PathBuf)>,
     gone: VecDeque<(FileKey, FileWatch, PathBuf)>,
+    state: PathBuf,
+    /// Change time of the record of decoys when it was last looked at.
+    planted: Option<i128>,
     commands: mpsc::Receiver<Command>,
     messages: mpsc::SyncSender<Message>,
 }
@@ -179,7 +213,7 @@ impl Looker {
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    if self.look_at_directories().is_err() {
+                    if self.look_at_decoys().is_err() || self.look_at_directories().is_err() {
                         return;
                     }
                 }
@@ -197,7 +231,22 @@ impl Looker {
                 true
             }
             Command::Home(home) => self.homes.insert(&home),
+            Command::Stores(catalogue, plan) => {
+                (self.catalogue, self.plan) = (catalogue, plan);
+                true
+            }
         }
+    }
+
+    /// Reports the decoys if they have changed since the last look.
+    fn look_at_decoys(&mut self) -> Result<(), Gone> {
+        let now = changed(&self.state.join(record::FILE));
+        if now == self.planted {
+            return Ok(());
+        }
+        self.planted = now;
+        let Some(decoys) = decoys(&self.state) else { return Ok(()) };
+        self.messages.send(Message { update: Update::Decoys(decoys), names: Vec::new(), all: false }).map_err(|_| Gone)
     }
 
     fn look_everywhere(&mut self, search: bool) -> Result<(), Gone> {
@@ -299,7 +348,7 @@ fn kernel_names(directory: &Path) -> impl Iterator<Item = Vec<u8>> {
     name.into_iter().chain(top.then(|| b"/".to_vec()))
 }
 
-/// When a directory's entries last changed, in nanoseconds since the epoch; `None` if it is gone.
+/// When a file, or a directory's entries, last changed, in nanoseconds since the epoch; `None` if it is gone.
 fn changed(directory: &Path) -> Option<i128> {
     let stat = rustix::fs::stat(directory).ok()?;
     Some(i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec))

@@ -5,6 +5,8 @@ mod actors;
 mod agent;
 mod bad_input;
 mod captures;
+mod ci;
+mod decoys;
 mod demo;
 mod injected;
 mod innocents;

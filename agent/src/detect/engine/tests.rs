@@ -380,6 +380,50 @@ fn an_unresolved_target_is_reported_and_oneself_is_not() {
     assert!(memory(cat(4242), cat(4242)).is_empty());
 }
 
+// decoy-read
+
+#[test]
+fn a_decoy_is_critical_whoever_reads_it_but_for_policy() {
+    use crate::lineage::actor::tests::lineage;
+    let decoy = |id: &str| StoreFacts { decoy: true, ..store(id, id, 1) };
+    for text in ["/usr/bin/cat < SSH", "/usr/bin/cat < /usr/bin/sh ! < NPM < SSH", "/usr/bin/cat"] {
+        let access = read_at(0.0, lineage(text), "/home/ann/old-laptop/.aws/credentials");
+        let outcome = engine().access(&access, &[unexpected(decoy("decoy-aws-1"))]);
+        let said: Vec<_> = outcome.findings.iter().map(|found| (found.detector, found.severity)).collect();
+        assert_eq!(said, [(DetectorId::DecoyRead, Severity::Critical)], "{text}");
+        assert_eq!(outcome.verdicts, [("decoy-aws-1".to_owned(), Verdict::Unexpected)]);
+        assert!(outcome.findings[0].remediation.commands.is_empty(), "there is nothing to revoke");
+        let quiet = engine().access(&access, &[tolerated(decoy("decoy-aws-1"))]);
+        assert_eq!((detectors(&quiet).len(), quiet.verdicts[0].1), (0, Verdict::Tolerated), "{text}");
+    }
+    // Planted where a real store is, its own tool is no excuse.
+    let access = read_at(0.0, under_shell(cat(4242)), "/home/ann/.aws/credentials");
+    let both = [expected(store("aws-credentials", "aws", 1)), unexpected(decoy("decoy-aws-1"))];
+    assert_eq!(detectors(&engine().access(&access, &both)), ["decoy-read"]);
+    // A write is none.
+    let mut access = read_at(0.0, under_shell(cat(4242)), "/home/ann/decoy");
+    if let Target::Store { mode, .. } = &mut access.target {
+        *mode = OpenMode { write: true, ..OpenMode::default() };
+    }
+    assert_eq!(engine().access(&access, &[unexpected(decoy("decoy-aws-1"))]), Outcome::default());
+}
+
+#[test]
+fn a_decoy_is_told_once_a_minute_and_counts_in_a_sweep() {
+    let decoy = |family: &str| unexpected(StoreFacts { decoy: true, ..store(&format!("decoy-{family}-1"), family, 1) });
+    let mut engine = engine();
+    let mut read = |second: f64, pid: u32, judgement: Judgement| {
+        let mut chain = under_shell(cat(pid));
+        chain.processes.insert(1, process(4200, 812, "/usr/bin/find"));
+        detectors(&engine.access(&read_at(second, chain, "/home/ann/x"), &[judgement]))
+    };
+    assert_eq!(read(0.0, 1001, decoy("aws")), ["decoy-read"]);
+    assert!(read(1.0, 1001, decoy("aws")).is_empty());
+    assert_eq!(read(2.0, 1002, decoy("ssh")), ["decoy-read"]);
+    assert_eq!(read(3.0, 1003, unexpected(store("npm", "npm", 2))), ["unexpected-reader", "credential-sweep"]);
+    assert_eq!(read(90.0, 1001, decoy("aws")), ["decoy-read"]);
+}
+
 // sensor-degraded
 
 #[test]

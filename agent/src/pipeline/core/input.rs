@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
 
 use crate::{
-    catalogue::homes::EnvOverrides,
+    catalogue::{decoy::Decoy, homes::EnvOverrides},
     detect::{change::StoreChange, judge::Verdict},
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
         actor::Class,
+        ci::Ci,
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process},
@@ -71,6 +72,8 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+    /// The decoys that are planted now; those of before are forgotten.
+    Decoys(Vec<Decoy>),
     /// The policy was read anew. What is judged from here on is judged by it, also what happened before and waited.
     Policy(Box<Policy>),
 }
@@ -180,6 +183,8 @@ pub enum Output {
         actor: Class,
         /// The reader's name, for display.
         reader: String,
+        /// The job of a CI system that it ran in.
+        ci: Option<Box<Ci>>,
     },
     /// A home that was not known before: look for stores there.
     Home(PathBuf),

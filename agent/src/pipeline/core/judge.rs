@@ -7,7 +7,7 @@ use crate::{
         Catalogue,
         expect::{self, WhyNot},
         homes::Homes,
-        model::{Holds, Scope, Store},
+        model::{Holds, Role, Scope, Store},
     },
     detect::{
         access::Access,
@@ -58,7 +58,9 @@ pub fn expect(policy: &Policy, access: &Access, judgements: Vec<Judgement>) -> V
 pub fn apply(policy: &Policy, access: &Access, judgements: Vec<Judgement>, injected: bool) -> Option<Vec<Judgement>> {
     let judgements: Vec<_> = judgements.into_iter().map(|judgement| restrict(policy, access, judgement)).collect();
     let expected = |judgement: &Judgement| !matches!(judgement.expectation, Expectation::Unexpected { .. });
-    if !injected && judgements.iter().any(expected) {
+    // A decoy at the path of a real store: its reads count, also those of the store's own tool.
+    let decoy = judgements.iter().any(|judgement| judgement.store.decoy);
+    if !injected && !decoy && judgements.iter().any(expected) {
         return Some(judgements);
     }
     let Some(exception) = policy.tolerates(access) else { return Some(judgements) };
@@ -102,6 +104,7 @@ fn facts(store: &Store) -> StoreFacts {
         logout: store.logout.clone(),
         broad: store.reader_scope == Scope::Broad,
         perhaps: false,
+        decoy: store.role == Role::Decoy,
         paths: store.paths.iter().map(|path| path.text().to_owned()).collect(),
     }
 }

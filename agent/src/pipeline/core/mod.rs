@@ -177,6 +177,7 @@ impl Core {
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
+            Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
             Input::Policy(policy) => self.adopt(*policy),
         }
     }
@@ -215,6 +216,12 @@ impl Core {
     #[must_use]
     pub fn overrides(&self) -> &EnvOverrides {
         self.processes.overrides()
+    }
+
+    /// The stores, decoys included.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
     }
 
     /// Records taken in since the last call, by kind.
@@ -336,7 +343,8 @@ impl Core {
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            out(Output::Read { store: store.clone(), verdict: *verdict, actor: class, reader: name.clone() });
+            let (store, reader, ci) = (store.clone(), name.clone(), access.actor.ci.clone());
+            out(Output::Read { store, verdict: *verdict, actor: class, reader, ci });
         }
         deliver(outcome, world, out);
     }

@@ -7,7 +7,7 @@ use std::{path::Path, time::SystemTime};
 
 use super::{Kind, PROCESS, Policy, Rule, times};
 use crate::{
-    catalogue::{Catalogue, pattern::name_matches},
+    catalogue::{Catalogue, decoy, pattern::name_matches},
     ingest::observation::Inspection,
     lineage::actor::Class,
     yaml::{Place, Problems, fields::suggest},
@@ -32,7 +32,10 @@ type About<'a> = (&'a Path, Place);
 
 fn stores(words: &[String], (file, place): About<'_>, catalogue: &Catalogue, problems: &mut Problems) {
     for wanted in words {
-        let known = inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
+        // Decoys come and go while the policy stays.
+        let decoy = wanted.starts_with(decoy::PREFIX);
+        let known =
+            decoy || inspection(wanted) || catalogue.stores().iter().any(|store| name_matches(wanted, &store.id));
         if known {
             continue;
         }
