@@ -15,6 +15,7 @@ mod lives;
 mod pass_through;
 mod policy;
 mod restart;
+mod runners;
 mod sweeps;
 mod thieves;
 mod verifier;
