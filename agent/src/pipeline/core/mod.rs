@@ -10,6 +10,7 @@ mod dumps;
 mod handover;
 mod health;
 pub mod input;
+mod job;
 pub mod judge;
 mod loaded;
 mod names;
@@ -61,6 +62,8 @@ pub enum Scope {
     Host,
     /// Only those of processes that this agent started, and of what descends from them.
     Descendants,
+    /// Those of the CI job that the agent was started in; everybody's where it is in none.
+    Job,
 }
 
 /// What a core is made of.
@@ -104,6 +107,7 @@ impl Counts {
 pub struct Core {
     catalogue: Arc<Catalogue>,
     policy: Policy,
+    host: String,
     scope: Scope,
     tier: Tier,
     own: u32,
@@ -119,6 +123,8 @@ pub struct Core {
     counts: Counts,
     /// A rule speaks of packages: they must be known before it is judged.
     asks_packages: bool,
+    /// Our own job, once it was asked for.
+    job: Option<job::Job>,
 }
 
 impl Core {
@@ -132,6 +138,7 @@ impl Core {
             processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
             catalogue: setup.catalogue,
             policy,
+            host: setup.host,
             scope: setup.scope,
             tier: setup.tier,
             own: setup.own,
@@ -145,6 +152,7 @@ impl Core {
             health: Health::default(),
             counts: Counts::default(),
             asks_packages,
+            job: None,
         }
     }
 
@@ -177,6 +185,7 @@ impl Core {
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
+            Input::Policy(policy) => self.adopt(*policy),
         }
     }
 
@@ -225,6 +234,11 @@ impl Core {
     /// Records taken in since the last call, by kind.
     pub fn counted(&mut self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut self.counts.0)
+    }
+
+    fn adopt(&mut self, policy: Policy) {
+        self.policy = policy.on_host(&self.host);
+        self.asks_packages = self.catalogue.names_packages() || self.policy.names_packages();
     }
 
     fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -325,7 +339,8 @@ impl Core {
         let user = world.user(reader.uid);
         let home = processes::home(reader, user.as_ref());
         let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
-        Some(Access {
+        let access = Access {
+            runner: job::runner(&self.catalogue, &target),
             actor,
             time,
             wall: self.clock.wall(time),
@@ -335,7 +350,9 @@ impl Core {
             loaded: Vec::new(),
             home,
             chain,
-        })
+        };
+        let wanted = self.scope != Scope::Job || self.is_of_job(&access, world);
+        wanted.then_some(access)
     }
 
     /// What policy and detectors say of it.
@@ -363,7 +380,8 @@ impl Core {
 
     fn in_scope(&self, key: ProcessKey) -> bool {
         match self.scope {
-            Scope::Host => true,
+            // Of a job it is known when the actor is.
+            Scope::Host | Scope::Job => true,
             Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
         }
     }
