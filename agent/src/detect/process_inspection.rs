@@ -229,7 +229,7 @@ fn name(target: Option<&Process>) -> String {
 fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &Process) -> Assessment {
     let foreign = target.is_some_and(|target| target.uid != reader.uid);
     let deed = Deed::Inspection { how, foreign, debugger: words::is_program(reader, DEBUGGERS) };
-    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &[]));
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access));
     let whose = match target {
         None => "whose process it is could not be resolved".to_owned(),
         Some(target) if foreign => {
