@@ -1,7 +1,7 @@
 //! Inputs and answers as captures hold them. A new one goes to the end of its enum; every other change raises
 //! [`super::FORMAT`].
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
@@ -12,13 +12,17 @@ use super::process::{
     Bytes, ContainerEntry, Id, Key, ProcessEntry, WritableEntry, bytes, file_id, id, key, path, process_key,
 };
 use crate::{
-    catalogue::decoy::{Decoy, DecoyKind},
+    catalogue::{
+        Catalogue,
+        decoy::{Decoy, DecoyKind},
+    },
     ingest::{clock::Clock, observation::KernelTime},
     lineage::{
         container::Membership,
         model::{Chain, Process, Script, Writable},
     },
     pipeline::core::{Holder, Input, Losses, User},
+    policy::{Policy, Source},
 };
 
 /// Names in one entry; more are written as several.
@@ -60,6 +64,8 @@ pub enum InputEntry {
     Core(u64, Key, Id),
     /// See [`Input::Decoys`]: id, kind and path of each.
     Decoys(Vec<(String, String, Bytes)>),
+    /// See [`Input::Policy`]: names and texts of its files.
+    Policy(Vec<(Bytes, String)>),
 }
 
 impl InputEntry {
@@ -74,6 +80,10 @@ impl InputEntry {
             Input::Written { file, by } => Self::Written(id(*file), key(*by)),
             Input::Holds(Holder { time, process, file }) => Self::Holds(time.0, key(*process), id(*file)),
             Input::Core { time, process, file } => Self::Core(time.0, key(*process), id(*file)),
+            Input::Policy(policy) => {
+                let source = |source: &Source| (bytes(&source.file), source.text.clone());
+                Self::Policy(policy.sources().iter().map(source).collect())
+            }
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
             Input::Names { all, names } => return Self::names(*all, names),
@@ -101,33 +111,40 @@ impl InputEntry {
     }
 }
 
-impl From<InputEntry> for Input {
-    fn from(entry: InputEntry) -> Self {
-        match entry {
-            InputEntry::Malformed => Self::Malformed,
-            InputEntry::Found(process) => Self::Found(Box::new((*process).into())),
-            InputEntry::Time(time) => Self::Time(KernelTime(time)),
-            InputEntry::Written(file, by) => Self::Written { file: file_id(file), by: process_key(by) },
-            InputEntry::Holds(time, process, file) => {
+impl InputEntry {
+    /// The input again. `None` for a policy that does not go with this catalogue.
+    #[must_use]
+    pub fn input(self, catalogue: &Catalogue) -> Option<Input> {
+        Some(match self {
+            Self::Policy(files) => {
+                let sources = files.into_iter().map(|(file, text)| Source { file: path(file), text }).collect();
+                let loaded = Policy::of_sources(sources, catalogue, SystemTime::UNIX_EPOCH).ok()?;
+                Input::Policy(Box::new(loaded.policy))
+            }
+            Self::Malformed => Input::Malformed,
+            Self::Found(process) => Input::Found(Box::new((*process).into())),
+            Self::Time(time) => Input::Time(KernelTime(time)),
+            Self::Written(file, by) => Input::Written { file: file_id(file), by: process_key(by) },
+            Self::Holds(time, process, file) => {
                 let (process, file) = (process_key(process), file_id(file));
-                Self::Holds(Holder { time: KernelTime(time), process, file })
+                Input::Holds(Holder { time: KernelTime(time), process, file })
             }
-            InputEntry::Core(time, process, file) => {
-                Self::Core { time: KernelTime(time), process: process_key(process), file: file_id(file) }
+            Self::Core(time, process, file) => {
+                Input::Core { time: KernelTime(time), process: process_key(process), file: file_id(file) }
             }
-            InputEntry::Drain => Self::Drain,
-            InputEntry::Clock(offset, error) => Self::Clock(Clock::new(offset, error)),
-            InputEntry::Names(all, names) => {
+            Self::Drain => Input::Drain,
+            Self::Clock(offset, error) => Input::Clock(Clock::new(offset, error)),
+            Self::Names(all, names) => {
                 let name = |(inode, device, name)| (FileKey { inode, device, reserved: 0 }, path(name));
-                Self::Names { all, names: names.into_iter().map(name).collect() }
+                Input::Names { all, names: names.into_iter().map(name).collect() }
             }
-            InputEntry::Probe(time, probe, failure) => Self::Probe { time: KernelTime(time), probe, failure },
-            InputEntry::Losses { time, kernel, busy, unwatched } => {
+            Self::Probe(time, probe, failure) => Input::Probe { time: KernelTime(time), probe, failure },
+            Self::Losses { time, kernel, busy, unwatched } => {
                 let kernel = kernel.map(|all| all.into_iter().map(|(reason, total)| (Reason(reason), total)).collect());
-                Self::Losses(Losses { time: KernelTime(time), kernel, busy, unwatched })
+                Input::Losses(Losses { time: KernelTime(time), kernel, busy, unwatched })
             }
-            InputEntry::Decoys(decoys) => Self::Decoys(decoys.into_iter().filter_map(decoy).collect()),
-        }
+            Self::Decoys(decoys) => Input::Decoys(decoys.into_iter().filter_map(decoy).collect()),
+        })
     }
 }
 

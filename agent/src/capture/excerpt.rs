@@ -144,8 +144,8 @@ impl Kept {
     }
 
     /// The input without what concerns others.
-    fn cut(&self, entry: InputEntry) -> Option<Input> {
-        match Input::from(entry) {
+    fn cut(&self, entry: InputEntry, catalogue: &Catalogue) -> Option<Input> {
+        match entry.input(catalogue)? {
             Input::Found(mut process) => {
                 let kept = self.holds(process.key);
                 // Above the agent the lineage is cut; a parent that is unknown says so.
@@ -164,7 +164,8 @@ impl Kept {
                 decoys.retain(|decoy| self.paths.contains(&decoy.path));
                 (!decoys.is_empty()).then_some(Input::Decoys(decoys))
             }
-            Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) => None,
+            // `watch` does not read its policy anew.
+            Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) | Input::Policy(_) => None,
         }
     }
 }
@@ -176,7 +177,7 @@ impl Kept {
 pub fn excerpt(from: &Path, place: Place, catalogue: Arc<Catalogue>, policy: Policy) -> Result<u64, ExcerptError> {
     let kept = survey(from)?;
     let mut reader = Reader::open(from)?;
-    let mut setup = reader.header().setup(catalogue, policy);
+    let mut setup = reader.header().setup(Arc::clone(&catalogue), policy);
     setup.salt = Salt::new("made-up host", "made-up boot");
     setup.homes.retain(|home| kept.paths.iter().any(|path| path.starts_with(home)));
     let header = Header::new(&setup, &host(), reader.header().rules.clone());
@@ -198,7 +199,7 @@ pub fn excerpt(from: &Path, place: Place, catalogue: Arc<Catalogue>, policy: Pol
             }
             Some(Entry::Record(ring, bytes)) => copy.record(ring, bytes, &kept),
             Some(Entry::Input(entry)) => {
-                if let Some(input) = kept.cut(entry) {
+                if let Some(input) = kept.cut(entry, &catalogue) {
                     copy.input(input);
                 }
                 copy.world.recorded.answers.clear();

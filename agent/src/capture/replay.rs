@@ -36,10 +36,22 @@ pub struct Summary {
     pub gaps: u64,
     /// Questions that the recording has no answer to: it was made with another catalogue, policy or agent.
     pub unanswered: u64,
+    /// Times that the policy was read anew while it was recorded, and not in the replay: another one is tried, or the
+    /// catalogue does not know its stores.
+    pub reloads_ignored: u64,
     /// The recording was ended in order.
     pub ended: bool,
     /// Processes in the table at the end.
     pub processes: usize,
+}
+
+/// By which policy a capture is replayed.
+#[derive(Clone, Debug)]
+pub enum Rules {
+    /// By this one, which held at the start, and from then on by those that were read while it was recorded.
+    Then(Policy),
+    /// By this one from start to end: to see what it would have made of it.
+    Instead(Policy),
 }
 
 /// Lets a core work on everything that `reader` gives and hands out what comes of it. `summary` counts along, also up to
@@ -50,14 +62,18 @@ pub struct Summary {
 pub fn replay<R: Read>(
     reader: &mut Reader<R>,
     catalogue: Arc<Catalogue>,
-    policy: Policy,
+    policy: Rules,
     decoder: &mut Decoder,
     summary: &mut Summary,
     out: &mut dyn FnMut(Output),
 ) -> Result<(), CaptureError> {
-    let mut core = Core::new(reader.header().setup(catalogue, policy));
+    let (policy, follow) = match policy {
+        Rules::Then(policy) => (policy, true),
+        Rules::Instead(policy) => (policy, false),
+    };
+    let mut core = Core::new(reader.header().setup(Arc::clone(&catalogue), policy));
     let mut world = Recorded::default();
-    let outcome = all(reader, &mut core, &mut world, decoder, summary, out);
+    let outcome = all(reader, &mut core, &mut world, (&catalogue, follow), decoder, summary, out);
     summary.unanswered = world.unanswered;
     summary.processes = core.tracked();
     outcome
@@ -67,6 +83,7 @@ fn all<R: Read>(
     reader: &mut Reader<R>,
     core: &mut Core,
     world: &mut Recorded,
+    (catalogue, follow): (&Catalogue, bool),
     decoder: &mut Decoder,
     summary: &mut Summary,
     out: &mut dyn FnMut(Output),
@@ -97,7 +114,14 @@ fn all<R: Read>(
                     return Err(CaptureError::Damaged { path: reader.path().to_owned(), offset: begin, what });
                 }
             },
-            Some(Entry::Input(entry)) => Input::from(entry),
+            Some(Entry::Input(entry)) => match entry.input(catalogue) {
+                Some(Input::Policy(policy)) if follow => Input::Policy(policy),
+                Some(Input::Policy(_)) | None => {
+                    summary.reloads_ignored += 1;
+                    continue;
+                }
+                Some(input) => input,
+            },
         };
         if let Input::Time(time) = input {
             world.time = time;

@@ -13,7 +13,7 @@ use super::{
     header::Header,
     reader::Reader,
     recorder::{Place, Recorder},
-    replay::{Summary, replay},
+    replay::{Rules as ByPolicy, Summary, replay},
     rules::Rules,
     synthetic::{self, Load, Machine, Step},
 };
@@ -39,7 +39,7 @@ fn outcome(path: &Path) -> (String, String, Summary) {
         _ => {}
     };
     let decoder = &mut Decoder::of_capture();
-    replay(&mut reader, catalogue, Policy::default(), decoder, &mut summary, &mut out).unwrap();
+    replay(&mut reader, catalogue, ByPolicy::Then(Policy::default()), decoder, &mut summary, &mut out).unwrap();
     (findings, reads, summary)
 }
 

@@ -13,7 +13,7 @@ use super::{
     header::Header,
     reader::{Entry, Reader},
     recorder::{Place, Recorder},
-    replay::{Summary, replay},
+    replay::{Rules as ByPolicy, Summary, replay},
     rules::Rules,
     synthetic::{self, Load, Machine, Step},
 };
@@ -23,7 +23,7 @@ use crate::{
     ingest::{decode::Decoder, observation::KernelTime},
     kernel::btf::build::Random,
     pipeline::core::{Core, Input, Losses, Output},
-    policy::Policy,
+    policy::{Policy, Source},
 };
 
 const LOAD: Load = Load { records: 400, live: 20, hits: 3 };
@@ -45,6 +45,12 @@ fn keep(findings: &mut Vec<String>, output: Output) {
 
 /// Records what happens on the made-up machine; returns the findings that were made then.
 fn record(place: Place) -> (Vec<String>, Recorder) {
+    record_with(place, |_| None)
+}
+
+/// The same, with what `more` adds after so many looks at the clock.
+fn record_with(place: Place, mut more: impl FnMut(u32) -> Option<Input>) -> (Vec<String>, Recorder) {
+    let mut looks = 0;
     let catalogue = catalogue();
     let setup = synthetic::setup(Arc::clone(&catalogue));
     let mut recorder = Recorder::start(place, &Header::new(&setup, &host(), Rules::default())).unwrap();
@@ -60,7 +66,10 @@ fn record(place: Place) -> (Vec<String>, Recorder) {
         }
         Step::Time(now) => {
             machine.time = now;
-            recorder.feed(&mut core, Input::Time(now), &mut machine, &mut |output| keep(&mut findings, output));
+            looks += 1;
+            for input in [Some(Input::Time(now)), more(looks)].into_iter().flatten() {
+                recorder.feed(&mut core, input, &mut machine, &mut |output| keep(&mut findings, output));
+            }
         }
     });
     let busy = Losses { time: machine.time, kernel: Some(Vec::new()), busy: 3, unwatched: 0 };
@@ -82,14 +91,42 @@ fn capture() -> (Vec<u8>, Vec<String>) {
 }
 
 fn again(bytes: &[u8]) -> (Result<(), CaptureError>, Vec<String>, Summary) {
+    again_by(bytes, ByPolicy::Then(Policy::default()))
+}
+
+fn again_by(bytes: &[u8], policy: ByPolicy) -> (Result<(), CaptureError>, Vec<String>, Summary) {
     let mut summary = Summary::default();
     let mut findings = Vec::new();
     let outcome = Reader::new(Path::new("x"), bytes).and_then(|mut reader| {
         assert_eq!(reader.header().host(), host());
         let mut out = |output| keep(&mut findings, output);
-        replay(&mut reader, catalogue(), Policy::default(), &mut Decoder::of_capture(), &mut summary, &mut out)
+        replay(&mut reader, catalogue(), policy, &mut Decoder::of_capture(), &mut summary, &mut out)
     });
     (outcome, findings, summary)
+}
+
+/// It tolerates whatever reads.
+fn lenient() -> Policy {
+    let text = "exceptions:\n  - {reason: for the test, store: '*', reader: ['/usr/**/*', '/home/**/*'], allow_writable: true}\n";
+    let source = Source { file: "/etc/p.yaml".into(), text: text.to_owned() };
+    let loaded = Policy::of_sources(vec![source], &catalogue(), std::time::SystemTime::UNIX_EPOCH);
+    loaded.unwrap_or_else(|problems| panic!("{problems}")).policy
+}
+
+#[test]
+fn a_policy_that_was_read_anew_is_in_the_capture() {
+    let path = tempfile::tempdir().unwrap().keep().join("capture");
+    let reload = |looks| (looks == 1).then(|| Input::Policy(Box::new(lenient())));
+    let (findings, _) = record_with(Place::create(&path).unwrap(), reload);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let reads = |findings: &[String]| findings.iter().filter(|line| line.contains("unexpected-reader")).count();
+    let (outcome, then, summary) = again(&bytes);
+    assert!(outcome.is_ok() && summary.reloads_ignored == 0 && summary.unanswered == 0, "{outcome:?} {summary:?}");
+    assert_eq!(then, findings);
+    let (_, instead, summary) = again_by(&bytes, ByPolicy::Instead(Policy::default()));
+    assert_eq!(summary.reloads_ignored, 1);
+    assert!(reads(&then) > 0 && reads(&then) < reads(&instead), "{} {}", reads(&then), reads(&instead));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod policy;
 mod reference;
 mod replay;
 mod run;
+mod run_ci;
 mod session;
 mod watch;
 
@@ -33,7 +34,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Watch the whole machine until told to stop.
+    /// Watch the whole machine until told to stop. SIGHUP makes it read its policy anew.
     Run(run::Options),
     /// Run a command and report what its process tree touches.
     Watch(watch::Options),

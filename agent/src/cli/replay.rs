@@ -12,7 +12,7 @@ use crate::{
         CaptureError, excerpt,
         reader::Reader,
         recorder::Place,
-        replay::{Summary, replay},
+        replay::{Rules, Summary, replay},
     },
     config::Config,
     finding::{model::Finding, ocsf, text},
@@ -50,7 +50,8 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     let mut reader = Reader::open(&options.file).map_err(CliError::usage)?;
     let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), Config::default())?;
-    if let Some(what) = reader.header().rules.difference(&inputs.rules) {
+    let other = reader.header().rules.difference(&inputs.rules);
+    if let Some(what) = other {
         eprintln!("tokenhound: this was recorded with another {what}; findings may differ from those made then");
     }
     if let Some(excerpt) = &options.excerpt {
@@ -67,9 +68,14 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     } else {
         Decoder::of_capture()
     };
+    let policy = if matches!(other, None | Some("catalogue")) {
+        Rules::Then(inputs.policy)
+    } else {
+        Rules::Instead(inputs.policy)
+    };
     let begin = Cost::now();
     let mut summary = Summary::default();
-    let outcome = replay(&mut reader, inputs.catalogue, inputs.policy, &mut decoder, &mut summary, &mut |output| {
+    let outcome = replay(&mut reader, inputs.catalogue, policy, &mut decoder, &mut summary, &mut |output| {
         if let Output::Finding(finding) = output {
             sink.take(&finding);
         }
@@ -90,7 +96,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
 
 /// What is said at the end, on standard error.
 fn report(summary: &Summary, findings: u64, seconds: f64) {
-    let Summary { records, gaps, unanswered, ended, processes } = summary;
+    let Summary { records, gaps, unanswered, reloads_ignored, ended, processes } = summary;
     let rate = *records as f64 / seconds.max(1e-9);
     eprintln!(
         "tokenhound: {findings} finding{} of {records} records in {seconds:.3} s ({rate:.0} a second); {processes} \
@@ -104,6 +110,12 @@ fn report(summary: &Summary, findings: u64, seconds: f64) {
     }
     if *unanswered > 0 {
         eprintln!("tokenhound: {unanswered} questions about files and processes had no answer in the recording");
+    }
+    if *reloads_ignored > 0 {
+        eprintln!(
+            "tokenhound: {reloads_ignored} times the policy was read anew when it was recorded, and not now: another one is \
+             tried, or the catalogue does not know its stores"
+        );
     }
     if !ended {
         eprintln!("tokenhound: the recording was not ended in order: the agent was killed, or its disk was full");

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     CliError, Exit, SensorOptions,
+    run_ci::{self, JobOptions},
     session::{self, Inputs, Session},
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
         text::TextSink,
     },
     telemetry::{
+        events,
         http::{self, Readiness},
         metrics::Metrics,
     },
@@ -36,11 +38,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     findings: Option<PathBuf>,
     /// Serve /metrics, /healthz and /readyz here [default: 127.0.0.1:9466].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "ci")]
     listen: Option<SocketAddr>,
     /// Record everything that findings are made of to this new file, without secrets, for `replay`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    job: JobOptions,
     #[command(flatten)]
     sensor: SensorOptions,
 }
@@ -48,10 +52,16 @@ pub(super) struct Options {
 /// Where metrics are served unless something else is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466);
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; SIGHUP makes it read its policy anew.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
+    options.job.check()?;
     let mut inputs = Inputs::read(&options.sensor)?;
+    if options.job.ci {
+        let findings = options.findings.or_else(|| inputs.config.findings.clone());
+        inputs.record(options.record.as_deref())?;
+        return run_ci::execute(&options.sensor, inputs, findings.as_deref(), &options.job);
+    }
     let listen = options.listen.or(inputs.config.listen).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() {
         return Err(CliError::usage(format!(
@@ -81,9 +91,11 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
     // The server ends with the runtime; connections that are open then are cut.
     tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), std::future::pending()));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hangup = listen(SignalKind::hangup())?;
+    let (directory, catalogue) = (inputs.policy_directory.clone(), Arc::clone(&inputs.catalogue));
     let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics, sender)?;
+    let mut session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics.clone(), sender)?;
     let delivery = thread::Builder::new()
         .name("deliver".into())
         .spawn(move || deliver(receiver, sinks))
@@ -95,10 +107,19 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
         }
     }
     tracing::info!(tier = session.plan.tier.name(), listen = %address, "watching");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = died(&session) => tracing::error!("the pipeline has stopped by itself"),
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match session::read_policy(&directory, &catalogue) {
+                Ok(policy) => session.adopt(policy),
+                Err(problems) => events::PolicyRefused(&problems).emit(&metrics),
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = died(&session) => {
+                tracing::error!("the pipeline has stopped by itself");
+                break;
+            }
+        }
     }
     tracing::info!("stopping");
     let ended = session.stop();
@@ -122,14 +143,14 @@ fn deliver(reports: mpsc::Receiver<Report>, sinks: SinkHandle) -> usize {
 }
 
 /// Returns when the pipeline has ended by itself, which it does only on errors.
-async fn died(session: &Session) {
+pub(super) async fn died(session: &Session) {
     let mut look = tokio::time::interval(std::time::Duration::from_millis(500));
     while !session.ended() {
         look.tick().await;
     }
 }
 
-fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
+pub(super) fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, CliError> {
     signal(kind).map_err(|error| CliError::failure(format!("handle signals: {error}")))
 }
 

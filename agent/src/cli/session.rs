@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -16,7 +15,7 @@ use crate::{
     config::Config,
     decoy::record::STATE,
     finding::{model::Salt, ocsf::Host},
-    pipeline::{Ended, Parts, Pipeline, PipelineError, Recording, Report, Scope},
+    pipeline::{Ended, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
     policy::{self, Policy},
     probe::{
         load::{LoadError, Sensor},
@@ -24,6 +23,7 @@ use crate::{
         selftest::Proof,
     },
     telemetry::metrics::Metrics,
+    yaml::Problems,
 };
 
 /// Most findings that wait for the thread that writes them; beyond that the pipeline waits, and the kernel counts what
@@ -34,8 +34,10 @@ pub(super) const REPORTS: usize = 8192;
 pub(super) struct Inputs {
     /// The stores.
     pub(super) catalogue: Arc<Catalogue>,
-    /// The exceptions.
+    /// The rules.
     pub(super) policy: Policy,
+    /// Where they were read.
+    pub(super) policy_directory: PathBuf,
     /// The configuration file.
     pub(super) config: Config,
     /// What identifies both.
@@ -69,12 +71,19 @@ impl Inputs {
         }
         let policy_directory = policy.or(config.policy.as_deref()).unwrap_or(Path::new(policy::DIRECTORY));
         let rules = Rules::of(directory, policy_directory);
-        let loaded_policy = Policy::load(policy_directory, &[], &loaded.catalogue).map_err(CliError::usage)?;
-        for note in loaded_policy.notes.sorted() {
-            tracing::warn!("{note}");
-        }
-        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy: loaded_policy.policy, config, rules, place: None })
+        let policy = read_policy(policy_directory, &loaded.catalogue).map_err(CliError::usage)?;
+        let policy_directory = policy_directory.to_owned();
+        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy, policy_directory, config, rules, place: None })
     }
+}
+
+/// Reads the policy and logs what its author should be told.
+pub(super) fn read_policy(directory: &Path, catalogue: &Catalogue) -> Result<Policy, Problems> {
+    let loaded = Policy::load(directory, &[], catalogue)?;
+    for note in loaded.notes.sorted() {
+        tracing::warn!("{note}");
+    }
+    Ok(loaded.policy)
 }
 
 impl Inputs {
@@ -91,7 +100,8 @@ impl Inputs {
 
 /// A running sensor and pipeline.
 pub(super) struct Session {
-    wake: OwnedFd,
+    wake: fs::File,
+    orders: mpsc::SyncSender<Order>,
     worker: JoinHandle<Result<Ended, PipelineError>>,
     /// Outcome of the self-test.
     pub(super) proofs: Vec<Proof>,
@@ -119,7 +129,9 @@ impl Session {
             tracing::warn!("this kernel does not tell the {missing}");
         }
         let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| STATE.into());
+        let (orders, taken) = mpsc::sync_channel(1);
         let parts = Parts {
+            orders: taken,
             catalogue: inputs.catalogue,
             policy: inputs.policy,
             scope,
@@ -140,7 +152,7 @@ impl Session {
             .name("pipeline".into())
             .spawn(move || pipeline.run(&reader))
             .map_err(|error| CliError::failure(format!("start the pipeline thread: {error}")))?;
-        Ok(Self { wake, worker, proofs, plan })
+        Ok(Self { wake: wake.into(), orders, worker, proofs, plan })
     }
 
     /// Whether the pipeline has stopped by itself, which it never should.
@@ -149,15 +161,21 @@ impl Session {
         self.worker.is_finished()
     }
 
+    /// Goes by this policy from now on; waits while the one before it has not been taken. Without effect on a pipeline that has ended, which is told elsewhere.
+    pub(super) fn adopt(&mut self, policy: Policy) {
+        if self.orders.send(Order::Policy(Box::new(policy))).is_ok() {
+            let _ = self.wake.write_all(&[WAKE_ORDER]);
+        }
+    }
+
     /// Takes in what the kernel has reported so far, then ends.
     ///
     /// # Errors
     ///
     /// What made the pipeline stop.
-    pub(super) fn stop(self) -> Result<(), CliError> {
-        let mut wake = fs::File::from(self.wake);
+    pub(super) fn stop(mut self) -> Result<(), CliError> {
         // If it has ended already there is nobody to wake.
-        let _ = wake.write_all(b".");
+        let _ = self.wake.write_all(b".");
         let ended = match self.worker.join() {
             Ok(outcome) => outcome.map_err(CliError::failure)?,
             Err(_) => return Err(CliError::failure("the pipeline thread panicked; please report this")),

@@ -50,6 +50,8 @@ pub struct Access {
     pub chain: Chain,
     /// On whose behalf.
     pub actor: Actor,
+    /// What to call the CI runner that is looked into, if it is one.
+    pub runner: Option<String>,
     /// Name of the reader's user, where the user database has one.
     pub user_name: Option<String>,
     /// Home of the reader's user.

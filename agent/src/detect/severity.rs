@@ -46,6 +46,8 @@ pub enum Deed<'a> {
         how: Inspection,
         /// It belongs to another user.
         foreign: bool,
+        /// It runs the job of a CI system.
+        runner: bool,
         /// The reader is a debugger.
         debugger: bool,
     },
@@ -236,8 +238,9 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
         Deed::Injection(injection) => (injection.severity(), injection.reason().to_owned()),
-        Deed::Inspection { how, foreign, .. } => {
-            let severity = if how != Inspection::Environ && foreign { Severity::Critical } else { Severity::High };
+        Deed::Inspection { how, foreign, runner, .. } => {
+            let severity =
+                if how != Inspection::Environ && (foreign || runner) { Severity::Critical } else { Severity::High };
             (severity, words::why_inspection_matters(how).to_owned())
         }
     }

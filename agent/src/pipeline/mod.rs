@@ -76,11 +76,23 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Takes the findings.
     pub findings: mpsc::SyncSender<Report>,
+    /// What it is told while it runs; [`Pipeline::run`] is woken for it.
+    pub orders: mpsc::Receiver<Order>,
     /// Where to record, if anywhere.
     pub recording: Option<Recording>,
     /// State directory with the record of decoys.
     pub state: PathBuf,
 }
+
+/// What a running pipeline is told to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Go by this policy from now on.
+    Policy(Box<Policy>),
+}
+
+/// Written to the descriptor that [`Pipeline::run`] waits for: there is an order. Anything else, and its end, is the end.
+pub const WAKE_ORDER: u8 = b'o';
 
 /// Where to record, and what a capture says of its rules.
 pub struct Recording {
@@ -159,6 +171,7 @@ pub struct Pipeline {
     proofs: Vec<Proof>,
     flow: Flow,
     edge: Edge,
+    orders: mpsc::Receiver<Order>,
     clock: Clock,
     next_health: KernelTime,
     /// What is missing from the capture so far.
@@ -187,6 +200,7 @@ impl Pipeline {
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         let world = Live::new(keep.clone());
         let clock = Clock::sample();
+        let loaded = parts.policy.clone();
         let setup = Setup {
             catalogue: Arc::clone(&parts.catalogue),
             policy: parts.policy,
@@ -231,7 +245,10 @@ impl Pipeline {
             fresh: HashMap::new(),
             unwatched: 0,
         };
-        let mut pipeline = Self { sensor, proofs, flow, edge, clock, next_health: KernelTime(0), trouble: None };
+        events::PolicyLoaded(&loaded).emit(&edge.metrics);
+        let orders = parts.orders;
+        let mut pipeline =
+            Self { sensor, proofs, flow, edge, orders, clock, next_health: KernelTime(0), trouble: None };
         pipeline.report_probes();
         // The first scan is waited for: a store that exists is watched by its id from the start.
         pipeline.apply_watchset(true);
@@ -248,7 +265,7 @@ impl Pipeline {
         &self.proofs
     }
 
-    /// Works until `wake` becomes readable, then takes in what is still on its way and returns.
+    /// Works until something but [`WAKE_ORDER`] is written to `wake`, then takes in what is still on its way and returns.
     ///
     /// # Errors
     ///
@@ -261,11 +278,21 @@ impl Pipeline {
             let looks = [self.edge.holders.left(now), self.edge.cores.left(now)];
             let timeout = looks.into_iter().flatten().fold(timeout, |timeout, look| timeout.min(look.max(window)));
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
-            let stop = readable(wake).map_err(PipelineError::Poll)?;
+            let stop = stops(wake).map_err(PipelineError::Poll)?;
+            self.obey();
             self.turn();
             if stop {
                 return Ok(self.finish());
             }
+        }
+    }
+
+    /// What is judged before this is judged by the policy of before, the rest by the new one: nothing goes unjudged.
+    fn obey(&mut self) {
+        while let Ok(Order::Policy(policy)) = self.orders.try_recv() {
+            let loaded = policy.clone();
+            self.feed(Input::Policy(policy));
+            events::PolicyLoaded(&loaded).emit(&self.edge.metrics);
         }
     }
 
@@ -420,6 +447,16 @@ impl Pipeline {
         let (lost, failure) = before.map_or((0, None), |before| (before.lost, before.failure));
         self.trouble = Some(Trouble { lost: lost + new.lost, failure: failure.or(new.failure), ..new });
     }
+}
+
+/// Takes what was written to `wake`. Is it to end?
+fn stops(wake: &OwnedFd) -> io::Result<bool> {
+    let mut bytes = [0; 64];
+    if !readable(wake)? {
+        return Ok(false);
+    }
+    let count = rustix::io::read(wake, &mut bytes)?;
+    Ok(count == 0 || bytes[..count].iter().any(|byte| *byte != WAKE_ORDER))
 }
 
 fn readable(wake: &OwnedFd) -> io::Result<bool> {

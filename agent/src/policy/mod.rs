@@ -51,11 +51,21 @@ pub const DIRECTORY: &str = "/etc/tokenhound/policy.d";
 /// In `store`, followed by the name of an [`crate::ingest::observation::Inspection`]: looking into other processes.
 pub const PROCESS: &str = "proc-";
 
+/// A file of a policy, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
 /// Every rule, in the order of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
     host: String,
+    sources: Vec<Source>,
 }
 
 /// A policy with what its operator should be told.
@@ -110,6 +120,12 @@ impl Policy {
         self.rules.iter().filter(move |rule| rule.kind == kind)
     }
 
+    /// The files that it was read from.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// What of it holds on the machine with this name.
     #[must_use]
     pub fn on_host(mut self, host: &str) -> Self {
@@ -130,13 +146,38 @@ impl Policy {
 
     fn read(files: &[PathBuf], guard: Guard, catalogue: &Catalogue, now: SystemTime) -> Result<Loaded, Problems> {
         let mut problems = Problems::new();
-        let mut policy = Self::default();
+        let mut sources = Vec::new();
         for file in files {
-            match yaml::read(file, guard).and_then(|text| parse::parse(file, &text)) {
+            match yaml::read(file, guard) {
+                Ok(text) => sources.push(Source { file: file.clone(), text }),
+                Err(found) => problems.append(found),
+            }
+        }
+        Self::parse(sources, catalogue, now, problems)
+    }
+
+    /// The policy that these files hold, which were read before. `now` is for the warning about rules that have expired.
+    ///
+    /// # Errors
+    /// Every mistake of every file at once.
+    pub fn of_sources(sources: Vec<Source>, catalogue: &Catalogue, now: SystemTime) -> Result<Loaded, Problems> {
+        Self::parse(sources, catalogue, now, Problems::new())
+    }
+
+    fn parse(
+        sources: Vec<Source>,
+        catalogue: &Catalogue,
+        now: SystemTime,
+        mut problems: Problems,
+    ) -> Result<Loaded, Problems> {
+        let mut policy = Self::default();
+        for Source { file, text } in &sources {
+            match parse::parse(file, text) {
                 Ok(found) => policy.rules.extend(found),
                 Err(found) => problems.append(found),
             }
         }
+        policy.sources = sources;
         check::together(&policy, catalogue, now, &mut problems);
         if problems.has_errors() {
             return Err(problems);

@@ -77,6 +77,8 @@ mod tests {
         events::FindingMade(&samples::all()[0]).emit(&metrics);
         events::RecordsRead { kind: "open", count: 1 }.emit(&metrics);
         events::RecordsLost { reason: "hits_ring_full", count: 2 }.emit(&metrics);
+        events::PolicyLoaded(&crate::policy::Policy::default()).emit(&metrics);
+        events::PolicyRefused(&crate::yaml::Problems::new()).emit(&metrics);
         events::ProbeState { probe: "file_open", tier: Tier::Fentry, live: true }.emit(&metrics);
         events::ProcessesTracked(7).emit(&metrics);
         events::ReadsWatched(true).emit(&metrics);

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use super::metrics::{
-    ChangeLabels, FindingLabels, KindLabel, Metrics, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel, TableLabel,
+    ChangeLabels, FindingLabels, KindLabel, Metrics, OutcomeLabel, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel,
+    TableLabel,
 };
 use crate::{
     capture::recorder::Trouble,
     detect::{access::Tier, change::StoreChange, judge::Verdict},
     finding::{model::Finding, visible},
+    policy::Policy,
+    yaml::Problems,
 };
 
 /// A store was read.
@@ -183,6 +186,35 @@ impl CaptureCut<'_> {
     pub fn emit(&self, metrics: &Metrics) {
         tracing::error!(lost = self.0.lost, "{}; the agent goes on", self.0);
         metrics.capture_lost.inc_by(self.0.lost);
+    }
+}
+
+/// A policy holds from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyLoaded<'a>(pub &'a Policy);
+
+impl PolicyLoaded<'_> {
+    /// Logs at info level, counts, and says that nothing is refused.
+    pub fn emit(&self, metrics: &Metrics) {
+        tracing::info!(rules = self.0.holds(), "the policy holds");
+        metrics.policy_loads.get_or_create(&OutcomeLabel { outcome: "loaded" }).inc();
+        metrics.policy_refused.set(0);
+    }
+}
+
+/// The policy's files were read anew and are wrong: the policy of before goes on holding.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyRefused<'a>(pub &'a Problems);
+
+impl PolicyRefused<'_> {
+    /// Logs each problem and the outcome as errors, counts, and says that the files are refused.
+    pub fn emit(&self, metrics: &Metrics) {
+        for problem in self.0.sorted() {
+            tracing::error!("{problem}");
+        }
+        tracing::error!("the policy is refused, the one of before holds; correct the files and send SIGHUP again");
+        metrics.policy_loads.get_or_create(&OutcomeLabel { outcome: "refused" }).inc();
+        metrics.policy_refused.set(1);
     }
 }
 

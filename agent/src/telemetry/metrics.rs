@@ -66,6 +66,11 @@ pub(super) struct SinkLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OutcomeLabel {
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
     arch: &'static str,
@@ -85,6 +90,8 @@ pub struct Metrics {
     pub(super) reads_watched: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
     pub(super) capture_lost: Counter,
+    pub(super) policy_loads: Family<OutcomeLabel, Counter>,
+    pub(super) policy_refused: Gauge,
     pub(super) sink_queue_length: Family<SinkLabel, Gauge>,
     pub(super) sink_delivered: Family<SinkLabel, Counter>,
     pub(super) sink_failed: Family<SinkLabel, Counter>,
@@ -108,6 +115,8 @@ impl Metrics {
             reads_watched: Gauge::default(),
             table_evictions: Family::default(),
             capture_lost: Counter::default(),
+            policy_loads: Family::default(),
+            policy_refused: Gauge::default(),
             sink_queue_length: Family::default(),
             sink_delivered: Family::default(),
             sink_failed: Family::default(),
@@ -174,6 +183,16 @@ impl Metrics {
             "capture_lost",
             "Entries that are missing from the capture that --record writes",
             self.capture_lost.clone(),
+        );
+        registry.register(
+            "policy_loads",
+            "Times that the policy was read, at the start and after SIGHUP: loaded or refused",
+            self.policy_loads.clone(),
+        );
+        registry.register(
+            "policy_refused",
+            "1 while the policy's files are refused and the policy of before holds, 0 otherwise",
+            self.policy_refused.clone(),
         );
     }
 

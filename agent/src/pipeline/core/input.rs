@@ -17,6 +17,7 @@ use crate::{
         model::{Chain, Process},
         package::Owners,
     },
+    policy::Policy,
 };
 
 /// One thing that happens to the core. What is decided follows from the inputs in their order, and from the answers of
@@ -73,6 +74,8 @@ pub enum Input {
     Losses(Losses),
     /// The decoys that are planted now; those of before are forgotten.
     Decoys(Vec<Decoy>),
+    /// The policy was read anew. What is judged from here on is judged by it, also what happened before and waited.
+    Policy(Box<Policy>),
 }
 
 /// A process that has a file of a store open for reading.

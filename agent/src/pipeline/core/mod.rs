@@ -10,6 +10,7 @@ mod dumps;
 mod handover;
 mod health;
 pub mod input;
+mod job;
 pub mod judge;
 mod loaded;
 mod names;
@@ -60,6 +61,8 @@ pub enum Scope {
     Host,
     /// Only those of processes that this agent started, and of what descends from them.
     Descendants,
+    /// Those of the CI job that the agent was started in; everybody's where it is in none.
+    Job,
 }
 
 /// What a core is made of.
@@ -103,6 +106,7 @@ impl Counts {
 pub struct Core {
     catalogue: Arc<Catalogue>,
     policy: Policy,
+    host: String,
     scope: Scope,
     tier: Tier,
     own: u32,
@@ -118,6 +122,8 @@ pub struct Core {
     counts: Counts,
     /// A rule speaks of packages: they must be known before it is judged.
     asks_packages: bool,
+    /// Our own job, once it was asked for.
+    job: Option<job::Job>,
 }
 
 impl Core {
@@ -131,6 +137,7 @@ impl Core {
             processes: Processes::new(setup.tick_ns, moving, setup.homes, setup.own),
             catalogue: setup.catalogue,
             policy,
+            host: setup.host,
             scope: setup.scope,
             tier: setup.tier,
             own: setup.own,
@@ -144,6 +151,7 @@ impl Core {
             health: Health::default(),
             counts: Counts::default(),
             asks_packages,
+            job: None,
         }
     }
 
@@ -176,6 +184,7 @@ impl Core {
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
+            Input::Policy(policy) => self.adopt(*policy),
         }
     }
 
@@ -224,6 +233,11 @@ impl Core {
     /// Records taken in since the last call, by kind.
     pub fn counted(&mut self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut self.counts.0)
+    }
+
+    fn adopt(&mut self, policy: Policy) {
+        self.policy = policy.on_host(&self.host);
+        self.asks_packages = self.catalogue.names_packages() || self.policy.names_packages();
     }
 
     fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -319,6 +333,7 @@ impl Core {
         let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
         let class = actor.class();
         let mut access = Access {
+            runner: job::runner(&self.catalogue, &target),
             actor,
             time: open.time,
             wall: self.clock.wall(open.time),
@@ -329,6 +344,9 @@ impl Core {
             home,
             chain,
         };
+        if self.scope == Scope::Job && !self.is_of_job(&access, world) {
+            return;
+        }
         let judgements = judge::expect(&self.policy, &access, judgements);
         access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
         let injected = self.engine.is_injected(&access);
@@ -343,7 +361,8 @@ impl Core {
 
     fn in_scope(&self, key: ProcessKey) -> bool {
         match self.scope {
-            Scope::Host => true,
+            // Of a job it is known when the actor is.
+            Scope::Host | Scope::Job => true,
             Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
         }
     }
