@@ -75,7 +75,7 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
     let Target::Service { service, .. } = &access.target else { return None };
     let Service::Print { command, output } = service;
     let deed = Deed::Print { output: *output, weak: read.weak };
-    let Assessment { severity, mut reasons } = severity::assess(deed, &access.actor, Manner::of(access, &[]));
+    let Assessment { severity, mut reasons } = severity::assess(deed, &access.actor, Manner::of(access));
     reasons.extend(read.why.iter().map(|why| visible::text(why)));
     let parent = access.chain.processes.get(1);
     let asked = parent.map_or_else(|| "a process that is not known".to_owned(), words::reader);
