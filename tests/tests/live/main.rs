@@ -18,6 +18,7 @@ mod policy;
 mod printed;
 mod restart;
 mod runners;
+mod sockets;
 mod sweeps;
 mod thieves;
 mod verifier;
