@@ -28,6 +28,7 @@
 
 mod check;
 pub mod condition;
+pub mod learn;
 mod parse;
 pub mod rule;
 pub mod times;
@@ -142,6 +143,20 @@ impl Policy {
         let mut files = yaml::directory(directory)?;
         files.extend_from_slice(more);
         Self::read(&files, Guard::Trusted, catalogue, SystemTime::now())
+    }
+
+    /// The same, with `file`, to see what it would do: nothing has to be safe from others.
+    ///
+    /// # Errors
+    /// Every mistake of every file at once.
+    pub fn trial(directory: Option<&Path>, file: Option<&Path>, catalogue: &Catalogue) -> Result<Self, Problems> {
+        let mut files = directory.map(yaml::directory).transpose()?.unwrap_or_default();
+        // It may be one of them already, and is what is asked about.
+        let same =
+            |other: &PathBuf| file.and_then(|file| Some(file.canonicalize().ok()? == other.canonicalize().ok()?));
+        files.retain(|other| same(other) != Some(true));
+        files.extend(file.map(Path::to_owned));
+        Self::read(&files, Guard::Looked, catalogue, SystemTime::now()).map(|loaded| loaded.policy)
     }
 
     fn read(files: &[PathBuf], guard: Guard, catalogue: &Catalogue, now: SystemTime) -> Result<Loaded, Problems> {

@@ -2,11 +2,18 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use tokenhound_tests::{agent::Agent, stage::Stage, store::Store, watch};
+use tokenhound_tests::{
+    agent::{self, Agent},
+    process::{self, Background},
+    stage::{NOBODY, Stage, set_mode},
+    store::Store,
+    watch,
+};
 
 /// The agent, asked to read its policy anew.
 fn hang_up(agent: &Agent<'_>) {
@@ -144,4 +151,112 @@ fn it_is_read_anew_without_a_gap() {
     let (replayed, said) = watch::replay(&stage, &capture);
     assert!(replayed == fs::read_to_string(findings).unwrap(), "a replay gives other findings; {said}");
     assert!(!said.contains("another") && !said.contains("read anew"), "{said}");
+}
+
+/// `tokenhound policy ...` with the stage's catalogue.
+fn policy(stage: &Stage, arguments: &[&str]) -> Command {
+    let mut command = Command::new(process::tokenhound());
+    command.arg("policy").args(arguments).arg("--catalogue").arg(stage.path("catalogue.d"));
+    command
+}
+
+/// Watches while `act` is done, and returns the policy that was learnt.
+fn learn(stage: &Stage, name: &str, act: impl FnOnce()) -> String {
+    let file = stage.path(&format!("out/{name}.yaml"));
+    let mut command = policy(stage, &["learn", "--for", "1h"]);
+    command.arg("--out").arg(&file).arg("--policy").arg(stage.path("policy.d"));
+    // There is one agent at a time, and this is one.
+    let _one = agent::alone();
+    let mut learning = Background::start(&mut command);
+    learning
+        .until("a policy that is being learnt", || fs::metadata(&file).is_ok_and(|file| file.len() > 0).then_some(()));
+    act();
+    let ended = learning.stop();
+    assert_eq!(ended.code(), 0, "{}", ended.err());
+    let text = fs::read_to_string(&file).unwrap();
+    stage.search("the policy", text.as_bytes());
+    stage.search("standard error", &ended.stderr);
+    text
+}
+
+fn refused(text: &str, program: &Path, why: &str) {
+    let line = text.lines().find(|line| line.starts_with(&format!("# - {} ", program.display())) && line.contains(why));
+    assert!(line.is_some(), "{}: {why} is not in\n{text}", program.display());
+}
+
+#[test]
+fn it_is_learnt_and_thefts_are_not() {
+    let stage = Stage::new();
+    stage.open_to_others();
+    let vault = catalogue(&stage);
+    let home = stage.directory("homes/victim");
+    let store = Store::Netrc.put_at(&stage, &vault);
+    let backup = stage.program("story-backup", Path::new("/usr/bin/head"));
+    // The same program where its user can put another one in its place.
+    let own = stage.directory("homes/nobody");
+    let theirs = own.join("story-backup");
+    fs::copy(&backup, &theirs).unwrap();
+    Stage::give_to_nobody(&own);
+    set_mode(&store, 0o644);
+    let (sweeper, gh) = (stage.program("story-sweep", Path::new("/usr/bin/head")), Store::GhHosts.put(&stage, &home));
+    let (aws, docker) = (Store::AwsCredentials.put(&stage, &home), Store::DockerConfig.put(&stage, &home));
+    let text = learn(&stage, "learnt", || {
+        for _ in 0..2 {
+            // Two processes: two findings.
+            alone(Command::new(&backup).arg(&store));
+        }
+        alone(Command::new("/bin/sh").arg("-c").arg("read -r line < \"$0\"").arg(&store));
+        alone(Command::new(&theirs).arg(&store).uid(NOBODY).gid(NOBODY));
+    });
+    let reader = format!("    reader: {}\n", backup.display());
+    assert!(text.contains(&reader) && text.contains(&format!("    store: {STORE}\n")), "{text}");
+    assert!(text.contains("  # 2 findings, "), "{text}");
+    refused(&text, &theirs, "its user can write it");
+    refused(&text, Path::new("/usr/bin/dash"), "typed or piped in");
+    assert!(!text.contains(&format!("reader: {}\n", theirs.display())), "{text}");
+    // A sweep, and what runs beside it.
+    let swept = learn(&stage, "swept", || {
+        alone(Command::new(&backup).arg(&store));
+        alone(Command::new(&sweeper).args([&gh, &aws, &docker]).env("HOME", &home));
+    });
+    for program in [&sweeper, &backup] {
+        refused(&swept, program, "touched three or more");
+        assert!(!swept.contains(&format!("reader: {}\n", program.display())), "{swept}");
+    }
+
+    // What was learnt is right, and says what it says.
+    let file = stage.file("policy.d/learnt.yaml", &text);
+    let checked = process::run(policy(&stage, &["check", "--strict"]).arg(&file), b"");
+    assert_eq!(checked.code(), 0, "{}", checked.out());
+    let capture = stage.path("out/capture");
+    let mut agent = Agent::start_with(&stage, |command| {
+        command.arg("--record").arg(&capture);
+    });
+    alone(Command::new(&backup).arg(&store));
+    agent.process.until("a read that is tolerated", || (reads_at(agent.port, "tolerated").1 > 0).then_some(()));
+    alone(Command::new("/usr/bin/tail").arg(&store));
+    agent.finding(&store.display().to_string());
+    agent.stop();
+
+    // Without the file there is one more.
+    let mut test = policy(&stage, &["test"]);
+    let tested = process::run(test.arg(&file).arg("--captures").arg(&capture), b"");
+    assert_eq!(tested.code(), 0, "{}{}", tested.out(), tested.err());
+    let line =
+        |what: &str, program: &str| tested.out().lines().any(|line| line.contains(what) && line.contains(program));
+    assert!(line("vanishes", &format!("{} read {}", backup.display(), store.display())), "{}", tested.out());
+    assert!(line("stays", &format!("/usr/bin/tail read {}", store.display())), "{}", tested.out());
+    let strict = process::run(test.arg("--none-vanish"), b"");
+    assert_eq!(strict.code(), 3, "{}", strict.err());
+}
+
+fn reads_at(port: u16, verdict: &str) -> (u64, u64) {
+    let metrics = tokenhound_tests::http::get(port, "/metrics").map(|(_, metrics)| metrics).unwrap_or_default();
+    of(&metrics, verdict)
+}
+
+/// Runs it in a session of its own, below nothing that others run below, and waits for it.
+fn alone(command: &mut Command) {
+    let status = command.stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
 }
