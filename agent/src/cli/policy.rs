@@ -15,7 +15,7 @@ use crate::{
     finding::model::Finding,
     ingest::decode::Decoder,
     pipeline::core::Output,
-    policy::Policy,
+    policy::{Policy, shipped},
 };
 
 /// What to do with it.
@@ -32,6 +32,8 @@ pub(super) enum Subcommands {
         #[arg(long, value_name = "DIR")]
         catalogue: Option<PathBuf>,
     },
+    /// Print the policy that is shipped with the agent, with the source of each fact.
+    Show,
     /// Say which findings of captures a policy file makes vanish, leaves and adds.
     Test(trial::Options),
     /// Watch for a time and propose exceptions, with counts and evidence, to review.
@@ -45,6 +47,7 @@ pub(super) fn execute(command: Subcommands) -> Result<Exit, CliError> {
             outcome.passed &= !strict || outcome.warnings == 0;
             super::outcome(&outcome)
         }
+        Subcommands::Show => super::print(shipped::TEXT).map(|()| Exit::Success),
         Subcommands::Test(options) => trial::execute(&options),
         Subcommands::Learn(options) => learn::execute(options),
     }

@@ -10,9 +10,10 @@ use std::{
 use tokenhound_tests::{
     agent::{self, Agent},
     process::{self, Background},
+    skip,
     stage::{NOBODY, Stage, set_mode},
     store::Store,
-    watch,
+    watch::{self, Watch},
 };
 
 /// The agent, asked to read its policy anew.
@@ -259,4 +260,36 @@ fn reads_at(port: u16, verdict: &str) -> (u64, u64) {
 fn alone(command: &mut Command) {
     let status = command.stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
+}
+
+/// The policy that is shipped: backup by cron as root is let be, and the same program run by anybody else is not.
+#[test]
+fn a_backup_by_cron_is_no_thief() {
+    if !skip::has(&["restic", "dash", "setsid"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let dash = fs::canonicalize(skip::program("dash").unwrap()).unwrap();
+    let play = |name: &str| {
+        let home = stage.directory(&format!("homes/{name}"));
+        for store in [Store::GhHosts, Store::Netrc, Store::DockerConfig] {
+            store.put(&stage, &home);
+        }
+        let cron = stage.program(name, &dash);
+        let repository = stage.path(&format!("repository-{name}"));
+        let run = format!("restic --no-cache --quiet --repo '{}'", repository.display());
+        let job = format!("{run} init && setsid --wait dash -c '{run} backup \"$HOME\"; exit $?'; exit $?");
+        let watch =
+            Watch::new(&stage).env("HOME", &home).env("RESTIC_PASSWORD", "made-up").arg("--fail-on").arg("none");
+        watch.run([cron.as_os_str(), "-c".as_ref(), job.as_ref()])
+    };
+    let watched = play("cron");
+    assert_eq!(watched.ended.code(), 0, "{}", watched.story());
+    for store in [Store::GhHosts, Store::Netrc, Store::DockerConfig] {
+        assert!(watched.reads(store.id(), "restic", "tolerated") > 0, "{}", watched.story());
+    }
+    assert!(watched.findings.is_empty(), "{}", watched.story());
+    let watched = play("corn");
+    assert_eq!(watched.of("credential-sweep").len(), 1, "{}", watched.story());
+    assert!(watched.reads(Store::GhHosts.id(), "restic", "unexpected") > 0, "{}", watched.story());
 }
