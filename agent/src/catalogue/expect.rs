@@ -73,6 +73,11 @@ pub enum WhyNot {
         /// Its name.
         name: String,
     },
+    /// It is listed, but with these arguments it could send the file elsewhere.
+    Arguments {
+        /// Its name.
+        name: String,
+    },
     /// Its name is listed, but where it came from could not be found out.
     PlaceUnknown {
         /// The executable or script.
@@ -110,6 +115,7 @@ impl WhyNot {
             Self::ScriptNotListed { .. } => "script_not_listed",
             Self::Indirect { .. } => "indirect",
             Self::WeakReader { .. } => "weak_reader",
+            Self::Arguments { .. } => "arguments",
             Self::PlaceUnknown { .. } => "place_unknown",
             Self::WritablePlace { .. } => "writable_place",
             Self::InterpreterWritable { .. } => "interpreter_writable",
@@ -135,6 +141,12 @@ impl fmt::Display for WhyNot {
                 write!(
                     out,
                     "{name} is a weak reader: some programs of that kind read this store, but any thief can be one"
+                )
+            }
+            Self::Arguments { name } => {
+                write!(
+                    out,
+                    "{name} reads this store by itself, but with these arguments it could send any file elsewhere"
                 )
             }
             Self::PlaceUnknown { path } => {
@@ -165,13 +177,14 @@ pub fn expectation(store: &Store, reader: &Process, home: Option<&Path>, interpr
 pub fn of_any(stores: &[&Store], reader: &Process, home: Option<&Path>, interpreters: &Interpreters) -> Expectation {
     let subject = Subject::new(reader, home, interpreters);
     let mut worst = subject.at_first_sight();
-    if !matches!(worst, WhyNot::CopyTool { .. }) {
-        for spec in stores.iter().flat_map(|store| &store.readers) {
-            match subject.judge(spec) {
-                Ok(why) => return Expectation::Expected { role: spec.role, why },
-                Err(Some(why)) => worst = worst.max(why),
-                Err(None) => {}
-            }
+    let copies = matches!(worst, WhyNot::CopyTool { .. });
+    // What moves bytes for whoever runs it is told by its arguments, or not at all.
+    let asked = |spec: &&Reader| !copies || !spec.cmdline_never.is_empty();
+    for spec in stores.iter().flat_map(|store| &store.readers).filter(asked) {
+        match subject.judge(spec) {
+            Ok(why) => return Expectation::Expected { role: spec.role, why },
+            Err(Some(why)) => worst = worst.max(why),
+            Err(None) => {}
         }
     }
     Expectation::NotExpected { why: worst }
@@ -235,7 +248,16 @@ impl<'a> Subject<'a> {
                 return Err(None);
             }
         }
+        if judgement.is_ok() && !spec.cmdline_never.is_empty() && self.has_argument(&spec.cmdline_never) {
+            return Err(Some(WhyNot::Arguments { name: self.name.to_owned() }));
+        }
         judgement
+    }
+
+    /// One of these is among the arguments, or may be among those that are not known.
+    fn has_argument(&self, parts: &[String]) -> bool {
+        let arguments = self.reader.args.get(1..).unwrap_or_default();
+        self.reader.args_truncated || parts.iter().any(|part| arguments.iter().any(|argument| holds(argument, part)))
     }
 
     /// An interpreter, unless it carries out a command of its own.
@@ -346,6 +368,15 @@ impl<'a> Subject<'a> {
             Writable::Yes => Err(WhyNot::InterpreterWritable { path: shown() }),
             Writable::Unknown => Err(WhyNot::PlaceUnknown { path: shown() }),
         }
+    }
+}
+
+/// See [`Reader::cmdline_never`].
+fn holds(argument: &str, part: &str) -> bool {
+    match part.strip_prefix('-') {
+        Some(long) if long.starts_with('-') => argument.starts_with(part),
+        Some(short) => argument.strip_prefix('-').is_some_and(|all| !all.starts_with('-') && all.contains(short)),
+        None => argument.contains(part),
     }
 }
 

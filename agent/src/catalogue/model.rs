@@ -49,6 +49,9 @@ pub struct Reader {
     pub modules: Vec<String>,
     /// Parts of the command line; narrows, never suffices.
     pub cmdline_contains: Vec<String>,
+    /// What a command line must not hold, or the program could send the file elsewhere: `-x` is a short option, also among
+    /// others (`-vx`), `--long` the start of a long one, and all else any part. Narrows, never suffices.
+    pub cmdline_never: Vec<String>,
     /// A generic program: never sufficient alone.
     pub weak: bool,
     /// Recognised by what surrounds it.

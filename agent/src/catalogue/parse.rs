@@ -97,6 +97,7 @@ impl FromNode for Reader {
         let interpreter = list("interpreter", reading);
         let modules = list("modules", reading);
         let cmdline_contains = list("cmdline_contains", reading);
+        let cmdline_never = list("cmdline_never", reading);
         let paths: Vec<Pattern> = fields.optional("paths", reading).unwrap_or_default();
         let scripts: Vec<Pattern> = fields.optional("scripts", reading).unwrap_or_default();
         let weak = fields.optional("weak", reading).unwrap_or_default();
@@ -113,6 +114,7 @@ impl FromNode for Reader {
             scripts,
             modules,
             cmdline_contains,
+            cmdline_never,
             weak,
             matched,
             note,

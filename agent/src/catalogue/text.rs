@@ -218,6 +218,12 @@ fn reader_text(reader: &Reader) -> String {
     if reader.matched == Some(ReaderMatch::Contextual) {
         out.push_str("told by container, unit or cgroup");
     }
+    if !reader.cmdline_contains.is_empty() {
+        let _ = write!(out, " with {}", reader.cmdline_contains.join(", "));
+    }
+    if !reader.cmdline_never.is_empty() {
+        let _ = write!(out, " without {}", reader.cmdline_never.join(" "));
+    }
     if reader.weak {
         out.push_str(" [weak: never sufficient alone]");
     }

@@ -237,7 +237,7 @@ fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &P
     let foreign = target.is_some_and(|target| target.uid != reader.uid);
     let (runner, debugger) = (access.runner.is_some(), words::is_program(reader, DEBUGGERS));
     let deed = Deed::Inspection { how, foreign, runner, debugger };
-    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &[]));
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access));
     let whose = match target {
         None => "whose process it is could not be resolved".to_owned(),
         Some(target) if foreign => {

@@ -16,7 +16,7 @@ use crate::{
         observation::{Inspection, Way},
     },
     lineage::{
-        actor::{Actor, Class, Viewer},
+        actor::{Actor, Class},
         model::{Process, Script, Writable},
     },
 };
@@ -127,11 +127,11 @@ pub struct Manner {
 impl Manner {
     /// What an access shows.
     #[must_use]
-    pub fn of(access: &Access, stores: &[&StoreFacts]) -> Self {
+    pub fn of(access: &Access) -> Self {
         let Some(reader) = access.chain.processes.first() else { return Self::default() };
         let executable = &reader.executable;
         let (way, viewing) = match &access.target {
-            Target::Store { way, file, .. } => (*way, file.uid == reader.uid && views(&access.actor, *way, stores)),
+            Target::Store { way, file, .. } => (*way, file.uid == reader.uid && views(&access.actor, *way)),
             Target::Process(..) => (Way::Open, false),
         };
         Self {
@@ -144,15 +144,10 @@ impl Manner {
     }
 }
 
-/// Does the reader's program only show files of these stores, opened in this way?
-fn views(actor: &Actor, way: Way, stores: &[&StoreFacts]) -> bool {
-    match &actor.viewer {
-        // The shell opens, the viewer reads: `less < file`.
-        Some(Viewer::Any) => matches!(way, Way::Open | Way::Exec),
-        // One of the stores that share the file is enough: it is the file that is looked at.
-        Some(Viewer::Only(only)) => way == Way::Open && stores.iter().any(|store| only.contains(&store.id)),
-        None => false,
-    }
+/// Does the reader's program only show files, opened in this way?
+fn views(actor: &Actor, way: Way) -> bool {
+    // The shell opens, the viewer reads: `less < file`.
+    actor.viewer && matches!(way, Way::Open | Way::Exec)
 }
 
 fn is_sound(reader: &Process) -> bool {

@@ -127,7 +127,7 @@ fn a_variable_never_lowers_a_severity() {
     let store = store("aws", "aws", 1);
     let of = |chain| {
         let access = read_at(0.0, chain, "/home/ann/.aws/credentials");
-        severity(Deed::Read { store: &store, weak: false }, &access.actor, Manner::of(&access, &[&store]))
+        severity(Deed::Read { store: &store, weak: false }, &access.actor, Manner::of(&access))
     };
     let mut raised = 0;
     for text in lineages {
