@@ -78,7 +78,7 @@ fn options_that_cannot_be() {
         ("--sarif", &missing, &missing),
         ("--annotations", &missing, &missing),
         // What is told of it is no command to a CI system.
-        ("--summary", "/no ##vso[task.setvariable variable=x]y", r"/no #\x23vso["),
+        ("--summary", "/no ##vso[task.setvariable variable=x]/y", r"/no #\x23vso["),
         ("--fail-on", "bogus", "critical"),
         ("--user", "nobody-of-that-name", "nobody-of-that-name"),
         ("--tier", "kprobe", "tracepoint"),
