@@ -166,13 +166,15 @@ impl Watched {
     }
 }
 
-/// The cells of the table in a summary: store, reader, verdict, reads, step.
+/// The rows of the table in a summary: store, reader, verdict, reads, step.
 pub fn rows(summary: &str) -> impl Iterator<Item = [String; 5]> {
-    summary.lines().filter_map(|line| {
+    let all = summary.lines().filter_map(|line| {
         let cells = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
         let cells: Vec<String> = cells.map(|cell| plain(cell.trim())).collect();
         cells.try_into().ok()
-    })
+    });
+    // Its head and the line below that.
+    all.skip(2)
 }
 
 /// What a cell shows: without the tags around it, and with its character references resolved.

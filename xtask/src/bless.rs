@@ -24,6 +24,8 @@ pub(crate) enum What {
     Verifier,
     /// Captures of stories, played on this machine as root, and what is found in them.
     Captures,
+    /// What comes of everyday commands and of attacks, played on this machine as root.
+    Corpus,
 }
 
 /// Where the blobs go, from the root of the checkout.
@@ -44,24 +46,28 @@ pub(crate) fn run(place: &Place, what: What, kernels: &[String]) -> anyhow::Resu
             let named: Vec<&str> = kernels.iter().map(String::as_str).collect();
             verifier::bless(place, if named.is_empty() { &SERIES } else { &named })
         }
-        What::Captures => captures(place),
+        What::Captures => {
+            play(place, "live", &["captures"])?;
+            let mut replay = place.cargo();
+            replay.args(["test", "--package", "tokenhound", "--locked", "--lib", "captures_of_stories"]);
+            cmd::run(replay.env("TOKENHOUND_BLESS", "1"))
+        }
+        What::Corpus => play(place, "corpus", &[]),
     }
 }
 
-/// The end-to-end test plays them, the agent's own test replays what was recorded then. One at a time, so that numbers
-/// of files do not depend on who comes first.
-fn captures(place: &Place) -> anyhow::Result<()> {
+/// An end-to-end test plays what there is and keeps what comes of it. One at a time, so that numbers of files do not
+/// depend on who comes first.
+fn play(place: &Place, test: &str, filter: &[&str]) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root may load kernel programs: run this as root");
     }
     setup::run(place, &[Group::Test])?;
     let agent = crate::build_agent(place)?;
     let mut play = place.cargo();
-    play.args(["test", "--package", "tokenhound-tests", "--locked", "--test", "live", "captures"]);
-    cmd::run(play.args(["--", "--test-threads=1"]).env("TOKENHOUND_BIN", agent).env("TOKENHOUND_BLESS", "1"))?;
-    let mut replay = place.cargo();
-    replay.args(["test", "--package", "tokenhound", "--locked", "--lib", "captures_of_stories"]);
-    cmd::run(replay.env("TOKENHOUND_BLESS", "1"))
+    play.args(["test", "--package", "tokenhound-tests", "--locked", "--test", test]).args(filter);
+    play.env("TOKENHOUND_BIN", agent).env("TOKENHOUND_VENV", place.venv()).env("TOKENHOUND_BLESS", "1");
+    cmd::run(play.args(["--", "--test-threads=1"]))
 }
 
 fn btf(place: &Place) -> anyhow::Result<()> {

@@ -51,6 +51,7 @@ enum ScopeEntry {
     #[default]
     Host,
     Descendants,
+    Job,
 }
 
 /// Kinds of records this agent writes, with the sizes of their heads.
@@ -84,6 +85,7 @@ impl Header {
             scope: match setup.scope {
                 Scope::Host => ScopeEntry::Host,
                 Scope::Descendants => ScopeEntry::Descendants,
+                Scope::Job => ScopeEntry::Job,
             },
             salt: *setup.salt.bytes(),
             hostname: host.hostname.clone(),
@@ -102,6 +104,7 @@ impl Header {
         match self.scope {
             ScopeEntry::Host => Scope::Host,
             ScopeEntry::Descendants => Scope::Descendants,
+            ScopeEntry::Job => Scope::Job,
         }
     }
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     lineage::{
-        actor::{Class, Detail, Proof, Viewer},
+        actor::{Class, Detail, Proof},
         ci::System,
         identity::normalise,
         model::{Process, Script, Writable},
@@ -124,12 +124,6 @@ pub struct Rule {
 pub struct ViewerRule {
     /// Names of the executable.
     pub exe: Vec<String>,
-    /// Stores for which that holds; empty for all.
-    pub stores: Vec<String>,
-    /// One of its arguments must be one of these; empty for any.
-    pub needs: Vec<String>,
-    /// No argument may contain one of these.
-    pub never: Vec<String>,
 }
 
 /// All of it.
@@ -186,19 +180,11 @@ impl Actors {
 
     /// Does a process run a program that only shows what it reads?
     #[must_use]
-    pub fn viewer(&self, process: &Process) -> Option<Viewer> {
+    pub fn is_viewer(&self, process: &Process) -> bool {
         let executable = &process.executable;
-        let name = executable.path.file_name()?.to_str()?;
-        if executable.writable != Writable::No || executable.links == 0 || process.args_truncated {
-            return None;
-        }
-        let args = process.args.get(1..).unwrap_or_default();
-        let rule = self.viewers.iter().find(|rule| {
-            rule.exe.iter().any(|exe| exe == name)
-                && (rule.needs.is_empty() || args.iter().any(|arg| rule.needs.contains(arg)))
-                && !args.iter().any(|arg| rule.never.iter().any(|part| arg.contains(part.as_str())))
-        })?;
-        Some(if rule.stores.is_empty() { Viewer::Any } else { Viewer::Only(rule.stores.clone()) })
+        let name = executable.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let named = || self.viewers.iter().any(|rule| rule.exe.iter().any(|exe| exe == name));
+        executable.writable == Writable::No && executable.links != 0 && named()
     }
 
     /// Every rule.
@@ -443,11 +429,8 @@ impl FromNode for ViewerRule {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let mut fields = Fields::of(node, reading)?;
         let exe = fields.required("exe", reading);
-        let stores = fields.optional("stores", reading).unwrap_or_default();
-        let needs = fields.optional("needs", reading).unwrap_or_default();
-        let never = fields.optional("never", reading).unwrap_or_default();
         fields.finish(reading);
-        Some(Self { exe: exe?, stores, needs, never })
+        Some(Self { exe: exe? })
     }
 }
 

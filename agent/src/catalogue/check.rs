@@ -76,7 +76,9 @@ fn proves_something(store: &Store, reader: &Reader, interpreters: &Interpreters,
         return;
     }
     let commands = |exe: &str| interpreters.named(exe).is_some_and(|interpreter| interpreter.commands);
-    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe) && !commands(exe)) {
+    // What moves bytes and also logs in by itself: the arguments tell.
+    let told = |exe: &str| interpreters.copies(exe) && !reader.cmdline_never.is_empty();
+    for exe in reader.exe.iter().filter(|exe| interpreters.generic(exe) && !commands(exe) && !told(exe)) {
         let what = if interpreters.copies(exe) { "only moves bytes" } else { "is an interpreter" };
         let message = format!(
             "\"{exe}\" {what} and cannot be expected to read \"{}\" by its name; \

@@ -73,6 +73,11 @@ pub enum WhyNot {
         /// Its name.
         name: String,
     },
+    /// It is listed, but with these arguments it could send the file elsewhere.
+    Arguments {
+        /// Its name.
+        name: String,
+    },
     /// Its name is listed, but where it came from could not be found out.
     PlaceUnknown {
         /// The executable or script.
@@ -110,6 +115,7 @@ impl WhyNot {
             Self::ScriptNotListed { .. } => "script_not_listed",
             Self::Indirect { .. } => "indirect",
             Self::WeakReader { .. } => "weak_reader",
+            Self::Arguments { .. } => "arguments",
             Self::PlaceUnknown { .. } => "place_unknown",
             Self::WritablePlace { .. } => "writable_place",
             Self::InterpreterWritable { .. } => "interpreter_writable",
@@ -135,6 +141,12 @@ impl fmt::Display for WhyNot {
                 write!(
                     out,
                     "{name} is a weak reader: some programs of that kind read this store, but any thief can be one"
+                )
+            }
+            Self::Arguments { name } => {
+                write!(
+                    out,
+                    "{name} reads this store by itself, but with these arguments it could send any file elsewhere"
                 )
             }
             Self::PlaceUnknown { path } => {
@@ -165,16 +177,42 @@ pub fn expectation(store: &Store, reader: &Process, home: Option<&Path>, interpr
 pub fn of_any(stores: &[&Store], reader: &Process, home: Option<&Path>, interpreters: &Interpreters) -> Expectation {
     let subject = Subject::new(reader, home, interpreters);
     let mut worst = subject.at_first_sight();
-    if !matches!(worst, WhyNot::CopyTool { .. }) {
-        for spec in stores.iter().flat_map(|store| &store.readers) {
-            match subject.judge(spec) {
-                Ok(why) => return Expectation::Expected { role: spec.role, why },
-                Err(Some(why)) => worst = worst.max(why),
-                Err(None) => {}
-            }
+    let copies = matches!(worst, WhyNot::CopyTool { .. });
+    // What moves bytes for whoever runs it is told by its arguments, or not at all.
+    let asked = |spec: &&Reader| !copies || !spec.cmdline_never.is_empty();
+    for spec in stores.iter().flat_map(|store| &store.readers).filter(asked) {
+        match subject.judge(spec) {
+            Ok(why) => return Expectation::Expected { role: spec.role, why },
+            Err(Some(why)) => worst = worst.max(why),
+            Err(None) => {}
         }
     }
     Expectation::NotExpected { why: worst }
+}
+
+/// What a process has to do with a store that it does not open: it may ask for the token, or for its use, as one of its
+/// readers, also as one that is meant to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// It is listed with this role.
+    As(ReaderRole),
+    /// It is listed as a generic program only.
+    Weakly,
+    /// It is not listed.
+    Not,
+}
+
+/// Whether `process` may ask for what is in `store`, without opening it.
+#[must_use]
+pub fn asks(store: &Store, process: &Process, home: Option<&Path>, interpreters: &Interpreters) -> Asks {
+    let subject = Subject::new(process, home, interpreters);
+    let strong = store.readers.iter().find(|spec| !spec.weak && subject.is(spec));
+    let weak = || store.readers.iter().any(|spec| spec.weak && (subject.is_named(spec) || subject.is(spec)));
+    match strong {
+        Some(spec) => Asks::As(spec.role),
+        None if weak() => Asks::Weakly,
+        None => Asks::Not,
+    }
 }
 
 struct Subject<'a> {
@@ -214,6 +252,12 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Is it one of these readers, whatever it has to do with the store?
+    fn is(&self, spec: &Reader) -> bool {
+        let judged = if self.runs_another() { self.judge_script(spec) } else { self.judge_program(spec) };
+        spec.matched.is_none() && judged.is_ok()
+    }
+
     fn judge(&self, spec: &Reader) -> Judgement {
         if spec.matched == Some(ReaderMatch::Contextual) {
             return Err(Some(WhyNot::Contextual { note: spec.note.clone().unwrap_or_default() }));
@@ -235,7 +279,16 @@ impl<'a> Subject<'a> {
                 return Err(None);
             }
         }
+        if judgement.is_ok() && !spec.cmdline_never.is_empty() && self.has_argument(&spec.cmdline_never) {
+            return Err(Some(WhyNot::Arguments { name: self.name.to_owned() }));
+        }
         judgement
+    }
+
+    /// One of these is among the arguments, or may be among those that are not known.
+    fn has_argument(&self, parts: &[String]) -> bool {
+        let arguments = self.reader.args.get(1..).unwrap_or_default();
+        self.reader.args_truncated || parts.iter().any(|part| arguments.iter().any(|argument| holds(argument, part)))
     }
 
     /// An interpreter, unless it carries out a command of its own.
@@ -346,6 +399,15 @@ impl<'a> Subject<'a> {
             Writable::Yes => Err(WhyNot::InterpreterWritable { path: shown() }),
             Writable::Unknown => Err(WhyNot::PlaceUnknown { path: shown() }),
         }
+    }
+}
+
+/// See [`Reader::cmdline_never`].
+fn holds(argument: &str, part: &str) -> bool {
+    match part.strip_prefix('-') {
+        Some(long) if long.starts_with('-') => argument.starts_with(part),
+        Some(short) => argument.strip_prefix('-').is_some_and(|all| !all.starts_with('-') && all.contains(short)),
+        None => argument.contains(part),
     }
 }
 

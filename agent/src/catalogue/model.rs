@@ -49,6 +49,9 @@ pub struct Reader {
     pub modules: Vec<String>,
     /// Parts of the command line; narrows, never suffices.
     pub cmdline_contains: Vec<String>,
+    /// What a command line must not hold, or the program could send the file elsewhere: `-x` is a short option, also among
+    /// others (`-vx`), `--long` the start of a long one, and all else any part. Narrows, never suffices.
+    pub cmdline_never: Vec<String>,
     /// A generic program: never sufficient alone.
     pub weak: bool,
     /// Recognised by what surrounds it.
@@ -133,6 +136,8 @@ pub struct Store {
     pub token_regex_context_only: Vec<String>,
     /// Who may read it.
     pub readers: Vec<Reader>,
+    /// What its own program is told to print the token: its name, then words in their order (`gh auth token`).
+    pub prints: Vec<String>,
     /// How strong a signal an unknown reader is.
     pub reader_scope: Scope,
     /// Variables that carry the same secret.

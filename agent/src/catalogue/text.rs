@@ -144,6 +144,7 @@ fn places(page: &mut Page, store: &Store) {
     page.patterns("locks", &store.lock_paths);
     page.patterns("sockets", &store.socket_paths);
     page.list("elsewhere", &store.non_file_locations);
+    page.list("printed by", &store.prints);
     for variable in &store.path_env {
         page.fact("moved by", format!("${} -> {}", variable.name, variable.templates.join(", ")));
     }
@@ -217,6 +218,12 @@ fn reader_text(reader: &Reader) -> String {
     }
     if reader.matched == Some(ReaderMatch::Contextual) {
         out.push_str("told by container, unit or cgroup");
+    }
+    if !reader.cmdline_contains.is_empty() {
+        let _ = write!(out, " with {}", reader.cmdline_contains.join(", "));
+    }
+    if !reader.cmdline_never.is_empty() {
+        let _ = write!(out, " without {}", reader.cmdline_never.join(" "));
     }
     if reader.weak {
         out.push_str(" [weak: never sufficient alone]");

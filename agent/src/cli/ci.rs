@@ -5,12 +5,12 @@ use std::{
     io::{IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
 };
 
 use super::{CliError, session};
 use crate::{
-    catalogue::actors::Actors,
+    catalogue::Catalogue,
     finding::{annotation, ocsf, sarif, severity::Severity, text, touched::Touched, visible},
     lineage::ci::{self, Protocol},
     pipeline::Report,
@@ -73,9 +73,11 @@ pub(super) struct Closing {
     annotations: Option<Output>,
     /// The file that the CI system has for the step.
     step: Option<Output>,
+    /// How our own variables say that this is a job.
     protocol: Option<Protocol>,
-    /// It is a job: tell every store that was touched.
     job: bool,
+    when: When,
+    catalogue: Arc<Catalogue>,
 }
 
 struct Output {
@@ -101,7 +103,8 @@ impl Closing {
     /// # Errors
     ///
     /// When a file cannot be made.
-    pub(super) fn open(reports: &Reports, when: When, actors: &Actors) -> Result<Self, CliError> {
+    pub(super) fn open(reports: &Reports, when: When, catalogue: Arc<Catalogue>) -> Result<Self, CliError> {
+        let actors = catalogue.actors();
         let system = match when {
             When::Never => None,
             When::Auto | When::Always => ci::detect(actors, |name| std::env::var_os(name)).map(|(_, system)| system),
@@ -115,7 +118,21 @@ impl Closing {
             step: step.and_then(append),
             protocol: system.and_then(|system| system.annotations),
             job: system.is_some() || when == When::Always,
+            when,
+            catalogue: Arc::clone(&catalogue),
         })
+    }
+
+    /// Leaves alone the file that the CI system has for this step, which will be over when all of this ends.
+    pub(super) fn of_later_step(mut self) -> Self {
+        self.step = None;
+        self
+    }
+
+    /// The protocol of the job that readers ran in: our own variables may have been taken from us (sudo).
+    fn protocol_of(&self, touched: &Touched) -> Option<Protocol> {
+        let job = touched.job().filter(|_| self.when != When::Never)?;
+        self.catalogue.actors().rules().iter().find(|rule| rule.id == job.system)?.ci.as_ref()?.annotations
     }
 
     /// Writes all of it.
@@ -131,10 +148,10 @@ impl Closing {
         if let Some(output) = &mut self.sarif {
             output.write(&sarif::document(touched.findings()))?;
         }
-        if self.job {
+        if self.job || (self.when == When::Auto && touched.job().is_some()) {
             tell(&touched.table());
         }
-        let Some(protocol) = self.protocol else { return Ok(()) };
+        let Some(protocol) = self.protocol.or_else(|| self.protocol_of(touched)) else { return Ok(()) };
         let mut lines = annotation::lines(protocol, touched.findings());
         if let Some(path) = self.summary.and_then(|summary| fs::canonicalize(summary.path).ok()) {
             lines.push_str(&annotation::upload_summary(protocol, &path));

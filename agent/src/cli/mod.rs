@@ -13,6 +13,7 @@ mod policy;
 mod reference;
 mod replay;
 mod run;
+mod run_ci;
 mod session;
 mod watch;
 

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     CliError, Exit, SensorOptions,
+    run_ci::{self, JobOptions},
     session::{self, Inputs, Session},
 };
 use crate::{
@@ -37,11 +38,13 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     findings: Option<PathBuf>,
     /// Serve /metrics, /healthz and /readyz here [default: 127.0.0.1:9466].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "ci")]
     listen: Option<SocketAddr>,
     /// Record everything that findings are made of to this new file, without secrets, for `replay`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    job: JobOptions,
     #[command(flatten)]
     sensor: SensorOptions,
 }
@@ -52,7 +55,13 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466
 /// Runs until SIGTERM or SIGINT; SIGHUP makes it read its policy anew.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
+    options.job.check()?;
     let mut inputs = Inputs::read(&options.sensor)?;
+    if options.job.ci {
+        let findings = options.findings.or_else(|| inputs.config.findings.clone());
+        inputs.record(options.record.as_deref())?;
+        return run_ci::execute(&options.sensor, inputs, findings.as_deref(), &options.job);
+    }
     let listen = options.listen.or(inputs.config.listen).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() {
         return Err(CliError::usage(format!(

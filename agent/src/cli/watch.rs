@@ -1,6 +1,12 @@
 //! `tokenhound watch`: run a command, then say what its process tree touched.
 
-use std::{ffi::OsString, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus, sync::mpsc};
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{Arc, mpsc},
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -53,7 +59,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     let mut inputs = Inputs::read(&options.sensor)?;
     // Files are opened before anything starts: a path that cannot be written is a mistake of the caller.
     let mut findings_file = options.findings.as_deref().map(ci::create).transpose()?;
-    let closing = Closing::open(&options.reports, options.ci, inputs.catalogue.actors())?;
+    let closing = Closing::open(&options.reports, options.ci, Arc::clone(&inputs.catalogue))?;
     inputs.record(options.record.as_deref())?;
     let (sender, receiver) = mpsc::sync_channel(super::session::REPORTS);
     let homes = identity.iter().map(|identity| identity.home.clone()).collect();

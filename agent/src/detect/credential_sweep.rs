@@ -187,7 +187,7 @@ fn touch(access: &Access, read: &Unexpected<'_>) -> Option<Touch> {
         store: (*read.stores.first()?).clone(),
         path: visible::path(path),
         reader: words::reader(access.chain.processes.first()?),
-        viewing: access.actor.at_prompt && Manner::of(access, &read.stores).viewing,
+        viewing: access.actor.at_prompt && Manner::of(access).viewing,
     })
 }
 
@@ -219,7 +219,7 @@ fn finding(salt: &Salt, access: &Access, ancestor: &Process, touches: &[Arc<Touc
     evidence.extend(words::reader_evidence(&access.chain, access.user_name.as_deref()));
     let mut reasons =
         vec![format!("{} store families within {seconds:.1} s under one ancestor: {names}", touches.len())];
-    let manner = Manner { viewing: touches.iter().all(|touch| touch.viewing), ..Manner::of(access, &[]) };
+    let manner = Manner { viewing: touches.iter().all(|touch| touch.viewing), ..Manner::of(access) };
     let tier_one = stores.iter().any(|store| store.tier <= 1);
     let Assessment { severity, reasons: more } = severity::assess(Deed::Sweep { tier_one }, &access.actor, manner);
     reasons.extend(more);

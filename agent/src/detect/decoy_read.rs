@@ -69,7 +69,7 @@ fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -
     let decoy = read.stores.first()?;
     let Target::Store { path, way, .. } = &access.target else { return None };
     let shown = visible::path(path);
-    let Assessment { severity, reasons } = severity::assess(Deed::Decoy, &access.actor, Manner::of(access, &[]));
+    let Assessment { severity, reasons } = severity::assess(Deed::Decoy, &access.actor, Manner::of(access));
     let stores: Vec<_> = read.stores.iter().map(|store| (*store).clone()).collect();
     Some(Finding {
         uid: salt.uid(DetectorId::DecoyRead, access.time, reader.key, &format!("{} {shown}", decoy.id)),

@@ -114,6 +114,7 @@ pub(crate) fn access_at(seconds: f64, chain: Chain, target: Target) -> Access {
         target,
         chain,
         actor,
+        runner: None,
         user_name: Some("ann".to_owned()),
         home: Some(PathBuf::from("/home/ann")),
         loaded: Vec::new(),

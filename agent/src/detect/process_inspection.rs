@@ -86,6 +86,13 @@ const KNOWN: &[Known] = &[
         how: Inspection::Environ,
         when: When::Always,
     },
+    // An agent that starts looks at every process that runs already; several may run on a machine (`run --ci`).
+    Known {
+        programs: &["/usr/bin/tokenhound", "/usr/sbin/tokenhound", "/usr/local/bin/tokenhound"],
+        scripts: &[],
+        how: Inspection::Environ,
+        when: When::Always,
+    },
     // Ubuntu's crash handler, likewise.
     Known { programs: PYTHON, scripts: &["/usr/share/apport/apport"], how: Inspection::Environ, when: When::Always },
     // Reads the environment of interpreters to learn which of them use replaced libraries.
@@ -228,8 +235,9 @@ fn name(target: Option<&Process>) -> String {
 
 fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &Process) -> Assessment {
     let foreign = target.is_some_and(|target| target.uid != reader.uid);
-    let deed = Deed::Inspection { how, foreign, debugger: words::is_program(reader, DEBUGGERS) };
-    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &[]));
+    let (runner, debugger) = (access.runner.is_some(), words::is_program(reader, DEBUGGERS));
+    let deed = Deed::Inspection { how, foreign, runner, debugger };
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access));
     let whose = match target {
         None => "whose process it is could not be resolved".to_owned(),
         Some(target) if foreign => {
@@ -238,6 +246,11 @@ fn assess(access: &Access, how: Inspection, target: Option<&Process>, reader: &P
         Some(_) => "it belongs to the same user".to_owned(),
     };
     assessment.reasons.insert(1, whose);
+    if let Some(runner) = &access.runner {
+        let reason =
+            format!("it is {runner}: its memory holds every secret of its jobs, also those that no step was given");
+        assessment.reasons.insert(2, visible::text(&reason));
+    }
     if words::is_program(reader, &["/usr/bin/ps", "/bin/ps"]) {
         assessment.reasons.push("the arguments of ps ask to show environments, or cannot be known".to_owned());
     } else if assessment.severity > Severity::Informational {

@@ -115,7 +115,7 @@ const fn detour(way: Way) -> Option<&'static str> {
 
 fn assess(access: &Access, store: &StoreFacts, read: &Unexpected<'_>) -> Assessment {
     let deed = Deed::Read { store, weak: read.weak };
-    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access, &read.stores));
+    let mut assessment = severity::assess(deed, &access.actor, Manner::of(access));
     let mut why: Vec<String> = read.why.iter().map(|why| visible::text(why)).collect();
     if store.broad {
         why.push(format!("many programs read {}: an unknown reader says less here than elsewhere", store.id));

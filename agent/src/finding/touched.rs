@@ -69,6 +69,12 @@ impl Touched {
         }
     }
 
+    /// The job that the first of the readers which were in one ran in.
+    #[must_use]
+    pub fn job(&self) -> Option<&Ci> {
+        self.job.as_ref()
+    }
+
     /// The findings, in the order they came.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {

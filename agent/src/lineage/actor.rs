@@ -116,15 +116,6 @@ pub struct Party {
     pub details: Vec<(Detail, String)>,
 }
 
-/// Reader programs that only show what they read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Viewer {
-    /// For any store.
-    Any,
-    /// For these stores only: `curl --netrc`.
-    Only(Vec<String>),
-}
-
 /// What is known of whoever acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
@@ -137,7 +128,7 @@ pub struct Actor {
     /// A person typed it at the prompt of their own terminal. True only where lineage shows it whole.
     pub at_prompt: bool,
     /// What it runs only shows what it reads.
-    pub viewer: Option<Viewer>,
+    pub viewer: bool,
     /// The job of a CI system that it runs in.
     pub ci: Option<Box<Ci>>,
 }
@@ -156,7 +147,7 @@ impl Default for Actor {
             reasons: vec!["no known program, terminal or runner is in its lineage".to_owned()],
             on_behalf_of: Vec::new(),
             at_prompt: false,
-            viewer: None,
+            viewer: false,
             ci: None,
         }
     }

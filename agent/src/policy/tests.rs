@@ -16,6 +16,7 @@ use crate::{
 
 fn access(stores: &[&str], processes: Vec<Process>) -> Access {
     Access {
+        runner: None,
         time: KernelTime(1),
         wall: now(),
         target: Target::Store {

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         }
         ["trace", program] => trace(program),
         // What follows are the names of real tools: as such it reads its own store, when its input is closed.
-        [] => {
+        [] | ["-jar", _] => {
             io::stdin().read_to_end(&mut Vec::new()).expect("wait for the end of the input");
             read(env::var("STORE").expect("STORE"));
         }

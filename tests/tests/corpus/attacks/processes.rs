@@ -1,0 +1,121 @@
+//! Looking into other processes, getting out of containers, listening in.
+
+use super::{INJECTED, INSPECTION, READ};
+use crate::entry::{Entry, theft};
+
+const VICTIM: &str = "T1003.007";
+
+pub(super) const TABLE: &[Entry] = &[
+    theft(
+        "environ",
+        VICTIM,
+        INSPECTION,
+        "the environment of another process",
+        &["sleep"],
+        "TOKEN=made-up sleep 9 & p=$!; tr '\\0' '\\n' </proc/$p/environ; kill $p",
+    ),
+    theft(
+        "environ-all",
+        VICTIM,
+        INSPECTION,
+        "the environment of every process",
+        &["cat"],
+        "cat /proc/[0-9]*/environ >$OUT/loot 2>/dev/null || true",
+    ),
+    theft(
+        "environ-thread",
+        VICTIM,
+        INSPECTION,
+        "the environment through a thread",
+        &["sleep"],
+        "sleep 9 & p=$!; cat /proc/$p/task/$p/environ >$OUT/loot; kill $p",
+    ),
+    theft(
+        "mem",
+        VICTIM,
+        INSPECTION,
+        "the memory of another process, by python",
+        &["python3"],
+        "sleep 9 & p=$!; python3 -c 'import sys; open(f\"/proc/{sys.argv[1]}/mem\",\"rb\")' $p; kill $p",
+    ),
+    theft(
+        "gdb-attach",
+        VICTIM,
+        INSPECTION,
+        "a debugger attaches",
+        &["gdb"],
+        "sleep 9 & p=$!; gdb --batch -p $p -ex 'info registers' >$OUT/loot 2>&1; kill $p",
+    ),
+    theft(
+        "strace-attach",
+        "T1056",
+        INSPECTION,
+        "`strace -p` of a program that asks for a password",
+        &["strace"],
+        "sleep 9 & p=$!; timeout 1 strace -o $OUT/loot -e trace=read -p $p || true; kill $p",
+    ),
+    theft(
+        "runner-memory",
+        VICTIM,
+        INSPECTION,
+        "the memory of the runner itself, as the compromised `tj-actions/changed-files` did (CVE-2025-30066)",
+        &["python3", "pgrep"],
+        "python3 -c 'import sys; open(f\"/proc/{sys.argv[1]}/mem\",\"rb\")' $(pgrep -o Runner.Worker)",
+    ),
+    theft(
+        "runner-environ",
+        VICTIM,
+        INSPECTION,
+        "the environment of the runner",
+        &["pgrep"],
+        "cat /proc/$(pgrep -o Runner.Worker)/environ >$OUT/loot",
+    ),
+    theft(
+        "preload",
+        "T1574.006",
+        INJECTED,
+        "a library is loaded into the right program",
+        &["aws", "cc"],
+        "echo 'int nothing;' >$OUT/x.c && cc -shared -o $OUT/x.so $OUT/x.c && LD_PRELOAD=$OUT/x.so aws configure list",
+    ),
+    theft(
+        "node-options",
+        "T1574",
+        INJECTED,
+        "a module is loaded into npm",
+        &["npm"],
+        "echo 1 >$OUT/x.js; NODE_OPTIONS=\"--require $OUT/x.js\" npm config get registry",
+    ),
+    theft(
+        "python-path",
+        "T1574",
+        INJECTED,
+        "a module is put before those of the AWS CLI",
+        &["aws"],
+        "mkdir -p $OUT/lib && : >$OUT/lib/sitecustomize.py && PYTHONPATH=$OUT/lib aws configure list",
+    ),
+    theft(
+        "other-root",
+        "T1611",
+        READ,
+        "through the root of a process outside its namespace",
+        &["unshare", "chroot"],
+        "unshare -m sh -c \"cat /proc/$$/root$HOME/.aws/credentials >$OUT/loot\"",
+    ),
+    theft(
+        "bind-mount",
+        "T1611",
+        READ,
+        "a home of the host that is mounted elsewhere",
+        &["unshare"],
+        "mkdir $OUT/host && unshare -m sh -c \"mount --bind $HOME $OUT/host && cat $OUT/host/.kube/config >$OUT/loot\"",
+    ),
+    theft(
+        "chroot",
+        "T1611",
+        READ,
+        "from within another root",
+        &["chroot", "busybox"],
+        "cp $(command -v busybox) ./busybox && chroot . /busybox cat /.aws/credentials >$OUT/loot",
+    ),
+];

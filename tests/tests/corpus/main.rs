@@ -1,0 +1,116 @@
+//! Everyday commands, of which nothing is to be said, and attacks, each of which is to be found: all beside one agent as it
+//! comes out of the box. What came of them is the table in `docs/corpus.md`; `cargo xtask bless corpus` makes it anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
+
+mod attacks;
+mod entry;
+mod everyday;
+mod home;
+mod play;
+mod table;
+
+use std::{
+    collections::HashSet,
+    process::{Child, Command, Stdio},
+};
+
+use tokenhound_tests::{agent::Agent, finding::Finding, skip, stage::Stage};
+
+use crate::{
+    entry::{Context, Entry},
+    home::Pattern,
+    play::Played,
+    table::Row,
+};
+
+/// Keeps to entries with these names, between commas.
+const ONLY: &str = "TOKENHOUND_CORPUS";
+
+#[test]
+fn everyday_commands_are_silent_and_attacks_are_found() {
+    if !skip::native("what programs do does not depend on the kernel") || !skip::has(&["tini", "login", "dash", "bash"])
+    {
+        return;
+    }
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let wanted = |entry: &&Entry| only.is_empty() || only.split(',').any(|name| name == entry.name);
+    let entries: Vec<&Entry> = everyday::all().chain(attacks::all()).filter(wanted).collect();
+    let names: HashSet<&str> = entries.iter().map(|entry| entry.name).collect();
+    assert_eq!(names.len(), entries.len(), "two entries have the same name");
+    let (entries, absent): (Vec<&Entry>, Vec<_>) =
+        entries.into_iter().partition(|entry| play::missing(entry).is_none());
+    let rows = perform(&entries);
+    let wrong: Vec<String> = rows.iter().flat_map(Row::wrong).collect();
+    assert!(wrong.is_empty(), "{} are not as they should be:\n{}", wrong.len(), wrong.join("\n"));
+    if !absent.is_empty() {
+        let absent: Vec<String> = absent
+            .iter()
+            .map(|entry| format!("{} ({})", entry.name, play::missing(entry).unwrap_or_default()))
+            .collect();
+        return skip::skip(&format!("some of the corpus: {}", absent.join(", ")));
+    }
+    if only.is_empty() {
+        table::compare(&rows);
+    }
+}
+
+/// Plays all of them beside one agent.
+fn perform(entries: &[&Entry]) -> Vec<Row> {
+    let stage = Stage::new();
+    let pattern = Pattern::new(&stage);
+    for entry in entries {
+        stage.file(&format!("scripts/{}.sh", entry.name), format!("{}\n", entry.script));
+        for context in entry.contexts {
+            pattern.home(&stage, &play::home_name(*context, entry));
+            stage.directory(&format!("homes/{}.out", play::home_name(*context, entry)));
+        }
+    }
+    play::stand_ins(&stage);
+    let residents: Vec<Child> = entries.iter().flat_map(|entry| residents(&stage, entry)).collect();
+    let mut agent = Agent::start(&stage);
+    let played: Vec<(Context, Played)> = std::thread::scope(|scope| {
+        let play = |context: Context| {
+            let some: Vec<&Entry> = entries.iter().copied().filter(|entry| entry.contexts.contains(&context)).collect();
+            let stage = &stage;
+            scope.spawn(move || (context, play::play(stage, context, &some)))
+        };
+        let threads: Vec<_> = Context::ALL.map(play).into();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    // What comes last is told last.
+    let last = pattern.home(&stage, "last");
+    home::run(Command::new("cat").arg(last.join(".aws/credentials")));
+    agent.finding(&last.display().to_string());
+    let findings = agent.findings("");
+    for mut resident in residents {
+        resident.kill().and_then(|()| resident.wait()).expect("it waits to be ended");
+    }
+    agent.stop();
+    // Others may test here at the same time.
+    let own = u64::from(std::process::id());
+    let findings: Vec<Finding> = findings.into_iter().filter(|finding| finding.lineage_pids().contains(&own)).collect();
+    let row = |entry: &&Entry| {
+        let mut row = Row::new(entry);
+        for (context, played) in played.iter().filter(|(context, _)| entry.contexts.contains(context)) {
+            let root = played.roots.get(entry.name).copied();
+            let home = format!("/homes/{}/", play::home_name(*context, entry));
+            let of_it = |finding: &&Finding| {
+                root.is_some_and(|root| finding.lineage_pids().contains(&root)) || finding.mentions(&home)
+            };
+            let of_it = findings.iter().filter(of_it).cloned().collect();
+            row.add(*context, played.codes.get(entry.name).copied(), of_it);
+        }
+        row
+    };
+    entries.iter().map(row).collect()
+}
+
+/// Somebody who lives in the home of an attack: the agent knows it before it happens, as it knows those of all users.
+fn residents(stage: &Stage, entry: &Entry) -> Vec<Child> {
+    let contexts = entry.contexts.iter().filter(|_| entry.attack.is_some());
+    let start = |context: &Context| {
+        let home = stage.path(&format!("homes/{}", play::home_name(*context, entry)));
+        Command::new("sleep").arg("3600").env("HOME", home).stdout(Stdio::null()).spawn().expect("start sleep")
+    };
+    contexts.map(start).collect()
+}
