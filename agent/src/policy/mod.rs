@@ -100,7 +100,9 @@ impl Policy {
     /// Does a restriction cover the reading of one of the stores that share the file?
     fn restricts_any(&self, access: &Access) -> bool {
         match &access.target {
-            Target::Store { stores, .. } => stores.iter().any(|store| self.restricts(access, store).is_some()),
+            Target::Store { stores, .. } | Target::Service { stores, .. } => {
+                stores.iter().any(|store| self.restricts(access, store).is_some())
+            }
             Target::Process(..) => false,
         }
     }

@@ -31,7 +31,7 @@ impl Learning {
     fn read(&mut self, access: &Access, id: &str, family: &str) {
         let judgements = match access.target {
             Accessed::Store { .. } => vec![unexpected(store(id, family, 1))],
-            Accessed::Process(..) => Vec::new(),
+            Accessed::Process(..) | Accessed::Service { .. } => Vec::new(),
         };
         for finding in self.engine.access(access, &judgements).findings {
             self.learner.take(&finding, shipped_catalogue().interpreters());
