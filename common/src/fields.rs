@@ -78,6 +78,7 @@ fields! {
     inode_mode: "inode", ["i_mode"], 2, Required;
     inode_uid: "inode", ["i_uid.val"], 4, Required;
     inode_links: "inode", ["i_nlink"], 4, Required;
+    inode_rdev: "inode", ["i_rdev"], 4, Required;
     inode_private: "inode", ["i_private"], 8, Required;
     inode_size: "inode", ["i_size"], 8, Required;
     super_device: "super_block", ["s_dev"], 4, Required;
@@ -156,6 +157,15 @@ fields! {
 
     path_dentry: "path", ["dentry"], 8, Required;
     path_mount: "path", ["mnt"], 8, Required;
+
+    socket_sock: "socket", ["sk"], 8, Required;
+    sock_family: "sock", ["__sk_common.skc_family"], 2, Required;
+    sock_address: "sock", ["__sk_common.skc_daddr"], 4, Required;
+    sock_port: "sock", ["__sk_common.skc_dport"], 2, Required;
+    sock_address_v6: "sock", ["__sk_common.skc_v6_daddr"], 16, Optional("connections to metadata addresses of IPv6, on the tracepoint tier");
+    unix_dentry: "unix_sock", ["path.dentry"], 8, Required;
+    unix_mount: "unix_sock", ["path.mnt"], 8, Required;
+    unix_peer: "unix_sock", ["peer"], 8, Required;
 
     iattr_valid: "iattr", ["ia_valid"], 4, Required;
     iattr_mode: "iattr", ["ia_mode"], 2, Required;

@@ -168,8 +168,34 @@ pub struct Exec {
     pub args_len: u16,
     /// Bytes of the environment, each entry closed by NUL.
     pub env_len: u16,
+    /// An [`Output`].
+    pub output: u16,
     /// Always zero.
-    pub reserved: [u16; 3],
+    pub reserved: [u16; 2],
+}
+
+/// What standard output is when a program starts. Zero where it was not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Output(pub u16);
+
+impl Output {
+    /// It is closed.
+    pub const CLOSED: Self = Self(1);
+    /// The controlling terminal.
+    pub const TERMINAL: Self = Self(2);
+    /// Another terminal.
+    pub const OTHER_TERMINAL: Self = Self(3);
+    /// `/dev/null`.
+    pub const NULL: Self = Self(4);
+    /// A regular file.
+    pub const FILE: Self = Self(5);
+    /// A pipe.
+    pub const PIPE: Self = Self(6);
+    /// A socket.
+    pub const SOCKET: Self = Self(7);
+    /// Anything else.
+    pub const OTHER: Self = Self(8);
 }
 
 impl Exec {

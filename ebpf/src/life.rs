@@ -6,10 +6,11 @@ use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_probe_read_ker
 use tokenhound_common::{
     limits::{ARGS_BYTES, ENV_BYTES, SCRIPT_BYTES},
     loss::Reason,
-    record::{Dump, Exec, Exit, Fork, Kind},
+    record::{Dump, Exec, Exit, Fork, Kind, Output},
 };
 
 use crate::{
+    descriptor,
     emit::{self, Ring},
     holders,
     kernel::{Copied, Load, Pointer, offset},
@@ -93,7 +94,8 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
     task::describe(task, &mut exec.task);
     // SAFETY: helper without arguments.
     exec.task.cgroup = unsafe { bpf_get_current_cgroup_id() };
-    exec.reserved = [0; 3];
+    exec.output = output(task, exec.task.tty);
+    exec.reserved = [0; 2];
     let mm = Copied::pointer(task, offset!(task_mm));
     let file = Copied::pointer(mm, offset!(mm_executable));
     task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut exec.executable);
@@ -109,6 +111,51 @@ pub fn exec(task: Pointer, binprm: Pointer) -> Result<(), Reason> {
         emit::output(Ring::Life, record, at);
     }
     Ok(())
+}
+
+/// `S_IFMT` and the types (include/uapi/linux/stat.h).
+const S_IFMT: u16 = 0o170_000;
+const S_IFREG: u16 = 0o100_000;
+const S_IFSOCK: u16 = 0o140_000;
+const S_IFIFO: u16 = 0o010_000;
+const S_IFCHR: u16 = 0o020_000;
+
+/// Devices as the kernel writes them, major << 20 | minor: `/dev/null`, and the majors of terminals
+/// (Documentation/admin-guide/devices.txt): consoles, `/dev/tty`, serial lines, pseudo terminals.
+const NULL: u32 = 1 << 20 | 3;
+const CONSOLES: u32 = 4;
+const TTY: u32 = 5;
+const FIRST_PTY: u32 = 136;
+const LAST_PTY: u32 = 143;
+
+/// What standard output is, for a process with that controlling terminal.
+#[inline(always)]
+fn output(task: Pointer, terminal: u32) -> u16 {
+    let file = descriptor::copied(task, 1);
+    if file.is_null() {
+        return Output::CLOSED.0;
+    }
+    let inode = Copied::pointer(file, offset!(file_inode));
+    let output = match Copied::load::<u16, _>(inode, offset!(inode_mode)) & S_IFMT {
+        S_IFREG => Output::FILE,
+        S_IFIFO => Output::PIPE,
+        S_IFSOCK => Output::SOCKET,
+        S_IFCHR => device(Copied::load(inode, offset!(inode_rdev)), terminal),
+        _ => Output::OTHER,
+    };
+    output.0
+}
+
+#[inline(always)]
+fn device(device: u32, terminal: u32) -> Output {
+    match device >> 20 {
+        _ if device == NULL => Output::NULL,
+        _ if device == terminal => Output::TERMINAL,
+        // `/dev/tty` itself is the controlling one.
+        TTY if terminal != 0 => Output::TERMINAL,
+        CONSOLES | TTY | FIRST_PTY..=LAST_PTY => Output::OTHER_TERMINAL,
+        _ => Output::OTHER,
+    }
 }
 
 /// Writes the path of the working directory.

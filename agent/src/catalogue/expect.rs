@@ -190,6 +190,31 @@ pub fn of_any(stores: &[&Store], reader: &Process, home: Option<&Path>, interpre
     Expectation::NotExpected { why: worst }
 }
 
+/// What a process has to do with a store that it does not open: it may ask for the token, or for its use, as one of its
+/// readers, also as one that is meant to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// It is listed with this role.
+    As(ReaderRole),
+    /// It is listed as a generic program only.
+    Weakly,
+    /// It is not listed.
+    Not,
+}
+
+/// Whether `process` may ask for what is in `store`, without opening it.
+#[must_use]
+pub fn asks(store: &Store, process: &Process, home: Option<&Path>, interpreters: &Interpreters) -> Asks {
+    let subject = Subject::new(process, home, interpreters);
+    let strong = store.readers.iter().find(|spec| !spec.weak && subject.is(spec));
+    let weak = || store.readers.iter().any(|spec| spec.weak && (subject.is_named(spec) || subject.is(spec)));
+    match strong {
+        Some(spec) => Asks::As(spec.role),
+        None if weak() => Asks::Weakly,
+        None => Asks::Not,
+    }
+}
+
 struct Subject<'a> {
     reader: &'a Process,
     name: &'a str,
@@ -225,6 +250,12 @@ impl<'a> Subject<'a> {
             }
             Some(Script::Inline) | None => WhyNot::InlineCode { interpreter: self.name.to_owned() },
         }
+    }
+
+    /// Is it one of these readers, whatever it has to do with the store?
+    fn is(&self, spec: &Reader) -> bool {
+        let judged = if self.runs_another() { self.judge_script(spec) } else { self.judge_program(spec) };
+        spec.matched.is_none() && judged.is_ok()
     }
 
     fn judge(&self, spec: &Reader) -> Judgement {

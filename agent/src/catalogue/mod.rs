@@ -16,6 +16,7 @@ pub mod matcher;
 pub mod model;
 mod parse;
 pub mod pattern;
+pub mod prints;
 pub mod scan;
 pub mod text;
 mod vocabulary;
@@ -35,6 +36,7 @@ use self::{
     model::{Holds, Store},
     parse::Parsed,
     pattern::Pattern,
+    prints::Prints,
 };
 use crate::{
     lineage::model::Process,
@@ -52,6 +54,7 @@ pub struct Catalogue {
     actors: Actors,
     matcher: Matcher,
     numbers: HashMap<String, usize>,
+    prints: Prints,
 }
 
 /// A catalogue with what its operator should be told.
@@ -136,7 +139,8 @@ impl Catalogue {
             problems
         })?;
         let numbers = numbers(&stores);
-        Ok(Loaded { catalogue: Self { stores, interpreters, actors, matcher, numbers }, notes: problems })
+        let prints = Prints::new(&stores);
+        Ok(Loaded { catalogue: Self { stores, interpreters, actors, matcher, numbers, prints }, notes: problems })
     }
 
     /// Every entry, in the order of the files.
@@ -201,6 +205,13 @@ impl Catalogue {
         let perhaps = store.holds == Holds::Perhaps
             || (store.perhaps_paths.iter().any(matches) && !store.paths.iter().filter(sure).any(matches));
         if perhaps { Holds::Perhaps } else { Holds::Secret }
+    }
+
+    /// The stores whose token a program prints that is started with these arguments, if it is theirs, and by which command.
+    #[must_use]
+    pub fn prints<'a>(&self, args: impl Iterator<Item = &'a str> + Clone) -> Vec<(&Store, &str)> {
+        let found = self.prints.of(args);
+        found.into_iter().filter_map(|(number, command)| Some((self.stores.get(number as usize)?, command))).collect()
     }
 
     /// Is a reader of some store known by its package?

@@ -136,6 +136,8 @@ pub struct Store {
     pub token_regex_context_only: Vec<String>,
     /// Who may read it.
     pub readers: Vec<Reader>,
+    /// What its own program is told to print the token: its name, then words in their order (`gh auth token`).
+    pub prints: Vec<String>,
     /// How strong a signal an unknown reader is.
     pub reader_scope: Scope,
     /// Variables that carry the same secret.

@@ -7,6 +7,7 @@ use super::{
     interpreters::{Interpreters, parse_interpreters},
     model::{Format, Holds, Keyring, PathVariable, Reader, ReaderRole, Role, Scope, Selector, Store, TimeField},
     pattern::Pattern,
+    prints::parse_prints,
 };
 use crate::yaml::{
     Node, Place, Problems,
@@ -221,11 +222,12 @@ impl FromNode for Store {
         let content = Content::read(&mut fields, reading);
         let life = Life::read(&mut fields, reading);
         let readers = fields.optional("readers", reading).unwrap_or_default();
+        let prints = parse_prints(&mut fields, reading);
         let reader_scope = fields.required::<Scope>("reader_scope", reading);
         let file = reading.file.to_owned();
         let place = fields.place();
         fields.finish(reading);
-        let store = assemble(head?, location, content?, life?, (readers, reader_scope?), (file, place));
+        let store = assemble(head?, location, content?, life?, (readers, prints, reader_scope?), (file, place));
         if store.watched() && store.watched_paths().next().is_none() && store.path_env.is_empty() {
             let elsewhere = !store.non_file_locations.is_empty() || !store.unwatched_paths.is_empty();
             if !elsewhere {
@@ -437,7 +439,7 @@ fn assemble(
     location: Location,
     content: Content,
     life: Life,
-    (readers, reader_scope): (Vec<Reader>, Scope),
+    (readers, prints, reader_scope): (Vec<Reader>, Vec<String>, Scope),
     at: (std::path::PathBuf, Place),
 ) -> Store {
     Store {
@@ -472,6 +474,7 @@ fn assemble(
         token_regex: content.token_regex,
         token_regex_context_only: content.token_regex_context_only,
         readers,
+        prints,
         reader_scope,
         env_vars: life.env_vars,
         env_vars_notes: life.env_vars_notes,

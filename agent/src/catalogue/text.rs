@@ -144,6 +144,7 @@ fn places(page: &mut Page, store: &Store) {
     page.patterns("locks", &store.lock_paths);
     page.patterns("sockets", &store.socket_paths);
     page.list("elsewhere", &store.non_file_locations);
+    page.list("printed by", &store.prints);
     for variable in &store.path_env {
         page.fact("moved by", format!("${} -> {}", variable.name, variable.templates.join(", ")));
     }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::SystemTime};
 use tokenhound_common::record::FileFacts;
 
 use crate::{
-    ingest::observation::{Inspection, KernelTime, OpenMode, Way},
+    ingest::observation::{Inspection, KernelTime, OpenMode, Stream, Way},
     lineage::{
         actor::Actor,
         loaded::Loaded,
@@ -35,6 +35,36 @@ pub enum Target {
     },
     /// Another process; `None` where it could not be resolved. For a core dump also the file, by the name it was opened by.
     Process(Inspection, Option<Box<Process>>, Option<PathBuf>),
+    /// A token, or its use, was asked of whoever keeps it; no store was opened by the reader.
+    Service {
+        /// Ids of the stores concerned.
+        stores: Vec<String>,
+        /// What was asked.
+        service: Service,
+    },
+}
+
+/// How a token, or its use, was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The store's own program was started to print it. The reader of the access is that program; who gets the token is an
+    /// ancestor.
+    Print {
+        /// What it was told, as the catalogue writes it: `gh auth token`.
+        command: String,
+        /// Where its output goes.
+        output: Stream,
+    },
+}
+
+impl Service {
+    /// In few words, for display.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Print { command, output } => format!("`{command}` to {}", output.name()),
+        }
+    }
 }
 
 /// One access.

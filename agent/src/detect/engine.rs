@@ -3,13 +3,14 @@
 use std::time::SystemTime;
 
 use super::{
-    access::{Access, Target},
+    access::{Access, Service, Target},
     credential_sweep::CredentialSweep,
     decoy_read::DecoyRead,
     injected_reader::InjectedReader,
     judge::{Expectation, Judgement, StoreFacts, Verdict},
     process_inspection::ProcessInspection,
     sensor_degraded::{Degradation, SensorDegraded},
+    token_printed::TokenPrinted,
     unexpected_reader::UnexpectedReader,
 };
 use crate::{
@@ -36,6 +37,7 @@ pub struct Engine {
     unexpected: UnexpectedReader,
     sweep: CredentialSweep,
     decoy: DecoyRead,
+    printed: TokenPrinted,
     inspection: ProcessInspection,
     injected: InjectedReader,
     degraded: SensorDegraded,
@@ -60,6 +62,7 @@ impl Engine {
             unexpected: UnexpectedReader::default(),
             sweep: CredentialSweep::default(),
             decoy: DecoyRead::default(),
+            printed: TokenPrinted::default(),
             inspection: ProcessInspection::default(),
             injected: InjectedReader::default(),
             degraded: SensorDegraded::default(),
@@ -82,7 +85,21 @@ impl Engine {
                     verdicts: Vec::new(),
                 }
             }
+            Target::Service { service, .. } => self.service(access, service, judgements),
         }
+    }
+
+    /// Only what is unexpected at all of the stores concerned is worth a word.
+    fn service(&mut self, access: &Access, service: &Service, judgements: &[Judgement]) -> Outcome {
+        let known = judgements.iter().any(|judgement| verdict_of(&judgement.expectation) != Verdict::Unexpected);
+        if known || judgements.is_empty() || access.chain.processes.is_empty() {
+            return Outcome::default();
+        }
+        let read = unexpected(judgements);
+        let finding = match service {
+            Service::Print { .. } => self.printed.print(&self.salt, access, &read),
+        };
+        Outcome { findings: finding.into_iter().collect(), verdicts: Vec::new() }
     }
 
     /// A file that several stores share is in order when one of them expects the reader: the read is then theirs.
@@ -142,11 +159,12 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 6] {
+    pub fn evictions(&self) -> [(&'static str, u64); 7] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
             ("decoy_read", self.decoy.evicted()),
+            ("token_printed", self.printed.evicted()),
             ("process_inspection", self.inspection.evicted()),
             ("injected_reader", self.injected.evicted()),
             ("sensor_degraded", self.degraded.evicted()),

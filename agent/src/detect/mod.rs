@@ -13,5 +13,6 @@ mod ps_arguments;
 pub mod recent;
 pub mod sensor_degraded;
 pub mod severity;
+pub mod token_printed;
 pub mod unexpected_reader;
 pub(crate) mod words;

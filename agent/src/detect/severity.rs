@@ -13,7 +13,7 @@ use crate::{
     finding::severity::Severity,
     ingest::{
         loading::Grip,
-        observation::{Inspection, Way},
+        observation::{Inspection, Stream, Way},
     },
     lineage::{
         actor::{Actor, Class},
@@ -40,6 +40,13 @@ pub enum Deed<'a> {
     Injection(Injection),
     /// A decoy was read.
     Decoy,
+    /// A store's own program printed a token for somebody.
+    Print {
+        /// Where it went.
+        output: Stream,
+        /// Who asked is a kind of program that may, but any thief can be one.
+        weak: bool,
+    },
     /// Another process was looked into.
     Inspection {
         /// How.
@@ -132,7 +139,7 @@ impl Manner {
         let executable = &reader.executable;
         let (way, viewing) = match &access.target {
             Target::Store { way, file, .. } => (*way, file.uid == reader.uid && views(&access.actor, *way)),
-            Target::Process(..) => (Way::Open, false),
+            Target::Process(..) | Target::Service { .. } => (Way::Open, false),
         };
         Self {
             hidden: executable.links == 0 && executable.id.inode != 0 && !executable.path.as_os_str().is_empty(),
@@ -191,6 +198,10 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     if matches!(deed, Deed::Read { store, .. } if store.perhaps) || deed == Deed::Decoy {
         return assessment;
     }
+    if let Deed::Print { output, weak } = deed {
+        printed(output, weak, actor, &mut assessment);
+        return assessment;
+    }
     if let Deed::Injection(injection) = deed {
         injected(injection, actor, &mut assessment);
         return assessment;
@@ -220,6 +231,25 @@ fn injected(injection: Injection, actor: &Actor, assessment: &mut Assessment) {
     }
 }
 
+/// How much it matters that a token was printed. Whose terminal or prompt it is counts for more than which program prints:
+/// that is the store's own in any case.
+fn printed(output: Stream, weak: bool, actor: &Actor, assessment: &mut Assessment) {
+    let own_command = actor.at_prompt && output != Stream::File;
+    if own_command || (actor.class() == Class::Interactive && output == Stream::Terminal) {
+        assessment.severity = Severity::Informational;
+        assessment.reasons.push("a person asked for it at their own terminal".to_owned());
+        return;
+    }
+    if actor.class() == Class::Ide && output != Stream::File {
+        assessment.step(-1, "editors ask the tools for their logins on behalf of their extensions".to_owned());
+    }
+    if weak {
+        let reason = "programs of that kind ask for it on an ordinary day, as libraries of the vendor do";
+        assessment.step(-1, reason.to_owned());
+    }
+    up(actor, Manner::default(), assessment);
+}
+
 /// What was done, whoever does it.
 fn base(deed: Deed<'_>) -> (Severity, String) {
     match deed {
@@ -235,6 +265,7 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             Severity::Critical,
             "it is a decoy: it holds no token, no tool knows it, and nobody has a reason to read it".to_owned(),
         ),
+        Deed::Print { output, .. } => (Severity::Medium, words::where_output_goes(output).to_owned()),
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
         Deed::Injection(injection) => (injection.severity(), injection.reason().to_owned()),

@@ -2,7 +2,7 @@
 
 use crate::{
     finding::{model::Evidence, visible},
-    ingest::observation::Inspection,
+    ingest::observation::{Inspection, Stream},
     lineage::{
         model::{Chain, Executable, Origin, Process, Script, Writable},
         package::{Integrity, Owner},
@@ -131,6 +131,22 @@ pub(crate) const fn why_inspection_matters(how: Inspection) -> &'static str {
         }
         Inspection::PidfdGetfd => "a descriptor that is taken needs no permission on the file or socket behind it",
         Inspection::CoreDump => "the process had read a store: its memory, written to a file, holds the token",
+    }
+}
+
+/// What becomes of a token that is printed.
+pub(crate) const fn where_output_goes(output: Stream) -> &'static str {
+    match output {
+        Stream::Unknown => "where the output goes is not known",
+        Stream::Nowhere => "the output goes nowhere",
+        Stream::Terminal => "the output goes to the controlling terminal",
+        Stream::OtherTerminal => {
+            "the output goes to a terminal that is not the controlling one: another program may hold it"
+        }
+        Stream::File => "the output goes into a file: from now on the token is there as well",
+        Stream::Pipe => "the output goes into a pipe: whoever started the program, or reads the pipe, has the token",
+        Stream::Socket => "the output goes into a socket: whoever is at its other end has the token",
+        Stream::Other => "the output goes to a device or something else that can be read",
     }
 }
 

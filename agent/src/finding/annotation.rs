@@ -44,7 +44,7 @@ pub fn lines(protocol: Protocol, findings: &[Finding]) -> String {
         for finding in &of_level[..shown] {
             let file = match &finding.target {
                 Target::File { path, .. } => Some(visible::path(path)),
-                Target::Process { .. } | Target::Sensor => None,
+                Target::Process { .. } | Target::Service(_) | Target::Sensor => None,
             };
             line(protocol, level, finding.detector.name(), file.as_deref(), &message(finding), &mut out);
         }

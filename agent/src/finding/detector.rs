@@ -131,7 +131,21 @@ detectors! {
     /// A token on a command line or in a foreign environment.
     SecretInArguments: later("secret-in-arguments", "A token is on a command line", "A token is on a command line, or in the environment of a program it does not belong to.", &[std_::UNSECURED_CREDENTIALS], &[std_::NHI_LEAKAGE]);
     /// A tool printed its token.
-    TokenPrinted: later("token-printed", "A tool was made to print its token", "The store's own tool printed the token for a parent that is not interactive or not expected.", &[std_::STEAL_ACCESS_TOKEN], &[std_::NHI_LEAKAGE]);
+    TokenPrinted: Meta {
+        name: "token-printed",
+        title: "A tool was made to print its token",
+        meaning: "The store's own program was started with a command that prints the token (`gh auth token`, `aws configure export-credentials`, `gcloud auth print-access-token`, `git credential fill` and the like: `prints` in the catalogue), and whoever had it started is not a program that the store expects. No store is opened by a stranger then: this is the way to a token that leaves no trace in the file system. The program is judged by its identity, as readers are; a shell that only carries out one command (`sh -c`) is passed over to whoever started it. Told from the start of the program alone, so it also holds for programs that run for a millisecond.",
+        severity: "medium: into a pipe, a socket, a file, or a terminal that is not the controlling one. high at least for a package script or an AI agent, wherever the output goes. informational for a person at their own prompt who hands it on (`gh auth token | ...`), or whose script shows it on the terminal; one step less for editors and for kinds of programs whose libraries do this every day. Nothing for a person who reads it at the prompt of their own terminal, for an output that goes nowhere (/dev/null), and for programs that the store expects (docker asks docker-credential-*, kubectl asks gcloud). The same parent, store, command and kind of output is told once in 60 seconds.",
+        remediation: &[
+            "Find out who asked: the process above the program that printed.",
+            "If it had no business with the token, revoke it and log in again.",
+            "If it is in order, add a policy exception for this store with `ancestor:` naming who asks.",
+        ],
+        attacks: &[std_::STEAL_ACCESS_TOKEN, std_::UNSECURED_CREDENTIALS],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
     /// Use of an agent's socket.
     AgentSocketAccess: later("agent-socket-access", "An agent socket was used by an unexpected program", "An ssh-agent, gpg-agent or keyring socket was used by an unexpected program.", &[std_::SSH_HIJACKING, std_::PASSWORD_STORES], &[std_::NHI_THIRD_PARTY]);
     /// A token lives on without its session.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     detect::access,
     detect::{
-        access::Tier,
+        access::{Service, Tier},
         judge::{StoreFacts, Verdict},
     },
     ingest::observation::{Inspection, KernelTime, Way},
@@ -85,6 +85,8 @@ pub enum Target {
         /// Which; `None` when it could not be resolved.
         process: Option<Box<Process>>,
     },
+    /// Whoever keeps the token.
+    Service(Service),
     /// The sensor itself.
     Sensor,
 }

@@ -14,7 +14,7 @@ use super::{
     text, visible,
 };
 use crate::{
-    detect::judge::StoreFacts,
+    detect::{access::Service, judge::StoreFacts},
     lineage::{
         actor::{Actor, Party},
         ci::Ci,
@@ -288,7 +288,7 @@ fn evidences(finding: &Finding) -> Value {
         Target::Process { process: Some(target), how } => {
             evidences.push(json!({"name": format!("target.{}", how.name()), "process": process(target, None)}));
         }
-        Target::Process { process: None, .. } | Target::Sensor => {}
+        Target::Process { process: None, .. } | Target::Service(_) | Target::Sensor => {}
     }
     for fact in &finding.evidence {
         evidences.push(json!({"name": fact.key, "data": fact.text}));
@@ -335,6 +335,7 @@ fn resources(finding: &Finding, host: &Host) -> Value {
             Target::Process { process: Some(target), .. } => (uid(target), "process"),
             Target::Process { process: None, .. } => ("unresolved".to_owned(), "process"),
             Target::File { .. } => (path.clone(), "file"),
+            Target::Service(_) => (path.clone(), "service"),
             Target::Sensor => (host.hostname.clone().unwrap_or_else(|| "sensor".to_owned()), "sensor"),
         };
         return json!([{"uid": uid, "name": path, "type": kind, "role": "Target", "role_id": 1}]);
@@ -357,6 +358,13 @@ fn resources(finding: &Finding, host: &Host) -> Value {
         })
     };
     finding.stores.iter().map(resource).collect()
+}
+
+/// What was asked of whoever keeps the token.
+fn service(service: &Service) -> Value {
+    match service {
+        Service::Print { command, output } => json!({"prints": visible::text(command), "output": output.name()}),
+    }
 }
 
 fn text_path(target: &Target) -> String {
@@ -420,6 +428,7 @@ fn unmapped(finding: &Finding) -> Value {
             put(&mut map, "access", Value::Object(access));
         }
         Target::Process { how, .. } => put(&mut map, "object", json!(how.name())),
+        Target::Service(service) => put(&mut map, "service", self::service(service)),
         Target::Sensor => {}
     }
     if let Some(chain) = &finding.chain {

@@ -7,13 +7,13 @@ use tokenhound_common::loss::Reason;
 use super::model::{Finding, Salt};
 use crate::{
     detect::{
-        access::{Target, Tier},
+        access::{Service, Target, Tier},
         engine::Engine,
         fixtures::{access_at, process, read_at, store, under_shell, unexpected, with_args, with_script},
         judge::StoreFacts,
         sensor_degraded::Degradation,
     },
-    ingest::observation::{Inspection, KernelTime},
+    ingest::observation::{Inspection, KernelTime, Stream},
     lineage::{
         model::{Container, Process, Writable},
         package::{Integrity, Owner, Owners},
@@ -102,6 +102,16 @@ pub(crate) fn decoy_read() -> Finding {
     engine().access(&access, &[unexpected(decoy)]).findings.remove(0)
 }
 
+/// A token, printed for an install script.
+pub(crate) fn token_printed() -> Finding {
+    let mut chain = under_shell(with_args(process(4242, 4200, "/usr/bin/gh"), "gh auth token"));
+    chain.processes.insert(1, with_script(process(4200, 812, "/usr/bin/node"), "/tmp/x/install.js", Writable::Yes));
+    let service = Service::Print { command: "gh auth token".to_owned(), output: Stream::Pipe };
+    let target = Target::Service { stores: vec!["gh-hosts".to_owned()], service };
+    let judgement = unexpected(store("gh-hosts", "github", 1));
+    engine().access(&access_at(0.5, chain, target), &[judgement]).findings.remove(0)
+}
+
 /// `ps auxe`.
 pub(crate) fn process_inspection() -> Finding {
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
@@ -135,6 +145,7 @@ pub(crate) fn silent_probe() -> Option<Finding> {
 pub(crate) fn all() -> Vec<Finding> {
     let mut all = vec![unexpected_reader(), awkward(), credential_sweep(), process_inspection(), unresolved()];
     all.push(decoy_read());
+    all.push(token_printed());
     all.extend(lost());
     all.extend(silent_probe());
     all[0].latency = Some(Duration::from_micros(1500));

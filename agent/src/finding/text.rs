@@ -260,6 +260,7 @@ pub fn target(target: &Target) -> String {
             format!("{} of {} ({})", how.name(), process.key.tgid, visible::text(process.name()))
         }
         Target::Process { how, process: None } => format!("{} of ?", how.name()),
+        Target::Service(service) => visible::text(&service.words()),
         Target::Sensor => "the sensor".to_owned(),
     }
 }

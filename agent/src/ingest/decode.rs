@@ -13,7 +13,7 @@ use crate::ingest::{
     loading,
     observation::{
         Change, Comm, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
-        OpenMode, Place, Task, Way, What,
+        OpenMode, Place, Stream, Task, Way, What,
     },
     redact,
     texts::Writer,
@@ -141,6 +141,7 @@ impl Decoder {
             cwd_truncated,
             args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
             environment_truncated: flag(record::Exec::ENV_TRUNCATED),
+            output: Stream::of(record::Output(exec.output)),
         })
     }
 

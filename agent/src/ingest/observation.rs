@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokenhound_common::{process::ProcessKey, record::FileFacts};
+use tokenhound_common::{
+    process::ProcessKey,
+    record::{FileFacts, Output},
+};
 
 use crate::ingest::texts::Texts;
 
@@ -149,6 +152,62 @@ pub struct Exec {
     pub args_truncated: bool,
     /// Variables may be missing.
     pub environment_truncated: bool,
+    /// Where standard output goes.
+    pub output: Stream,
+}
+
+/// Where an output goes, as far as the kernel tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// It was not looked at.
+    #[default]
+    Unknown,
+    /// Nowhere: closed, or `/dev/null`.
+    Nowhere,
+    /// To the controlling terminal.
+    Terminal,
+    /// To another terminal.
+    OtherTerminal,
+    /// Into a regular file.
+    File,
+    /// Into a pipe.
+    Pipe,
+    /// Into a socket.
+    Socket,
+    /// Anywhere else.
+    Other,
+}
+
+impl Stream {
+    /// From the wire. A number that is not known is no reason to drop the record.
+    #[must_use]
+    pub const fn of(output: Output) -> Self {
+        match output {
+            Output::CLOSED | Output::NULL => Self::Nowhere,
+            Output::TERMINAL => Self::Terminal,
+            Output::OTHER_TERMINAL => Self::OtherTerminal,
+            Output::FILE => Self::File,
+            Output::PIPE => Self::Pipe,
+            Output::SOCKET => Self::Socket,
+            Output::OTHER => Self::Other,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// As it is written in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Nowhere => "nowhere",
+            Self::Terminal => "terminal",
+            Self::OtherTerminal => "other-terminal",
+            Self::File => "file",
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+            Self::Other => "other",
+        }
+    }
 }
 
 impl Exec {

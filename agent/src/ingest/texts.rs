@@ -69,7 +69,7 @@ impl Texts {
     }
 
     /// The arguments.
-    pub fn args(&self) -> impl Iterator<Item = &str> {
+    pub fn args(&self) -> impl Iterator<Item = &str> + Clone {
         // Whoever wrote them wrote text.
         std::str::from_utf8(self.section(3)).unwrap_or_default().split_terminator('\0')
     }

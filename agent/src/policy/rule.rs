@@ -146,8 +146,10 @@ impl Rule {
 
     fn covers_target(&self, subject: &Subject<'_>) -> bool {
         match (&subject.access.target, subject.store) {
-            (Target::Store { .. }, Some(store)) => self.covers_store(store),
-            (Target::Store { stores, .. }, None) => stores.iter().any(|store| self.covers_store(store)),
+            (Target::Store { .. } | Target::Service { .. }, Some(store)) => self.covers_store(store),
+            (Target::Store { stores, .. } | Target::Service { stores, .. }, None) => {
+                stores.iter().any(|store| self.covers_store(store))
+            }
             (Target::Process(how, ..), _) => {
                 let named = |list: &[String]| list.iter().any(|store| store.strip_prefix(PROCESS) == Some(how.name()));
                 named(&self.store) && !named(&self.except)

@@ -54,7 +54,7 @@ fn aws() {
 #[test]
 fn git() {
     let fill = r#"printf 'protocol=https\nhost=git.invalid\n\n' >"$HOME/asked"
-        export GIT_TERMINAL_PROMPT=0; exec git -c credential.helper=store credential fill <"$HOME/asked""#;
+        export GIT_TERMINAL_PROMPT=0; exec git -c credential.helper=store credential fill <"$HOME/asked" >/dev/null"#;
     if !skip::has(&["git", "/usr/bin/dash"]) {
         return;
     }
@@ -141,7 +141,8 @@ fn gh() {
     let stage = Stage::new();
     let mut scene = Scene::new(&stage);
     let gh = skip::program("gh").unwrap();
-    for (name, script) in [("token", "exec gh auth token"), ("config", "exec gh config get git_protocol -h github.com")]
+    for (name, script) in
+        [("token", "exec gh auth token >/dev/null"), ("config", "exec gh config get git_protocol -h github.com")]
     {
         scene.add(scene.innocent(name, Store::GhHosts, script).reader(&gh));
     }

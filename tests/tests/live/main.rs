@@ -15,6 +15,7 @@ mod inspection;
 mod lives;
 mod pass_through;
 mod policy;
+mod printed;
 mod restart;
 mod runners;
 mod sweeps;

@@ -12,7 +12,7 @@ use crate::{
         },
     },
     finding::{detector::DetectorId, severity::Severity},
-    ingest::observation::{Inspection, OpenMode},
+    ingest::observation::{Inspection, OpenMode, Stream},
     lineage::model::{Chain, Process, Script, Writable},
 };
 
@@ -422,6 +422,42 @@ fn a_decoy_is_told_once_a_minute_and_counts_in_a_sweep() {
     assert_eq!(read(2.0, 1002, decoy("ssh")), ["decoy-read"]);
     assert_eq!(read(3.0, 1003, unexpected(store("npm", "npm", 2))), ["unexpected-reader", "credential-sweep"]);
     assert_eq!(read(90.0, 1001, decoy("aws")), ["decoy-read"]);
+}
+
+// token-printed
+
+fn printed(text: &str, output: Stream, judgement: Judgement) -> Vec<(DetectorId, Severity)> {
+    use crate::lineage::actor::tests::lineage;
+    let service = Service::Print { command: "gh auth token".to_owned(), output };
+    let target = Target::Service { stores: vec!["gh-hosts".to_owned()], service };
+    let outcome = engine().access(&access_at(0.0, lineage(text), target), &[judgement]);
+    assert!(outcome.verdicts.is_empty(), "nothing was read");
+    outcome.findings.iter().map(|found| (found.detector, found.severity)).collect()
+}
+
+#[test]
+fn who_has_a_token_printed_and_where_it_goes() {
+    let gh = || unexpected(store("gh-hosts", "github", 1));
+    let is = |severity| vec![(DetectorId::TokenPrinted, severity)];
+    for (text, output, wanted) in [
+        // A person reads it at their prompt, or hands it on.
+        ("/usr/bin/gh < SSH", Stream::Terminal, vec![]),
+        ("/usr/bin/gh < SSH", Stream::Pipe, is(Severity::Informational)),
+        ("/usr/bin/gh < SSH", Stream::File, is(Severity::Medium)),
+        ("/usr/bin/gh < /usr/bin/bash ! < SSH", Stream::Pipe, is(Severity::Medium)),
+        ("/usr/bin/gh < /usr/bin/sh ! < NPM < SSH", Stream::Pipe, is(Severity::High)),
+        ("/usr/bin/gh < /usr/bin/sh ! < NPM < SSH", Stream::Terminal, is(Severity::High)),
+        ("/usr/bin/gh < /usr/bin/bash ! < CLAUDE < SSH", Stream::Pipe, is(Severity::High)),
+        ("/usr/bin/gh < /usr/bin/sh ! < CRON", Stream::File, is(Severity::Medium)),
+        ("/usr/bin/gh < /usr/share/code/code", Stream::Pipe, is(Severity::Low)),
+        // It goes nowhere, or to somebody who may ask.
+        ("/usr/bin/gh < /usr/bin/sh ! < NPM < SSH", Stream::Nowhere, vec![]),
+    ] {
+        assert_eq!(printed(text, output, gh()), wanted, "{text} {output:?}");
+    }
+    for known in [expected(store("gh-hosts", "github", 1)), tolerated(store("gh-hosts", "github", 1))] {
+        assert!(printed("/usr/bin/gh < /usr/bin/sh ! < NPM < SSH", Stream::Pipe, known).is_empty());
+    }
 }
 
 // sensor-degraded

@@ -100,7 +100,8 @@ fn exec_bytes(parts: &Parts<'_>) -> Vec<u8> {
         script_len: parts.script.len() as u16,
         args_len: parts.args.len() as u16,
         env_len: parts.env.len() as u16,
-        reserved: [0; 3],
+        output: record::Output::PIPE.0,
+        reserved: [0; 2],
     };
     record_of(&head, &[parts.path, parts.cwd, parts.script, parts.args, parts.env])
 }
@@ -188,6 +189,7 @@ fn decodes_every_kind() {
         cwd_truncated: false,
         args_truncated: false,
         environment_truncated: false,
+        output: Stream::Pipe,
     };
     let wanted_open = |object| {
         Observation::Open(Box::new(Open {

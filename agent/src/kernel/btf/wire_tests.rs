@@ -67,7 +67,7 @@ fn layouts() -> Vec<Layout> {
         }
         FileFacts { id, size, uid, links, mode, reserved }
         Fork { header, parent, child }
-        Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, reserved }
+        Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, output, reserved }
         Exit { header, process }
         Dump { header, process, cwd_len, reserved }
         Access {

@@ -8,7 +8,9 @@ use tokenhound_common::{
 use super::{Change, Limits, Table};
 use crate::{
     ingest::{
-        observation::{Comm, Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Task, Way},
+        observation::{
+            Comm, Exec, Exit, Fork, KernelPath, KernelTime, Object, Observation, Open, OpenMode, Stream, Task, Way,
+        },
         texts::Texts,
     },
     lineage::{
@@ -47,6 +49,7 @@ fn exec(time: u64, key: ProcessKey, parent: ProcessKey, path: &str, args: &[&str
         cwd_truncated: false,
         args_truncated: false,
         environment_truncated: false,
+        output: Stream::default(),
     }))
 }
 

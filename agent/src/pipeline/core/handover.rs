@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::ingest::{
-        observation::{Exec, KernelPath, OpenMode, Task},
+        observation::{Exec, KernelPath, OpenMode, Stream, Task},
         texts::Texts,
     };
 
@@ -146,6 +146,7 @@ mod tests {
             cwd_truncated: false,
             args_truncated: false,
             environment_truncated: false,
+            output: Stream::default(),
         }))
     }
 

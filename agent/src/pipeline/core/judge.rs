@@ -92,7 +92,8 @@ fn restrict(policy: &Policy, access: &Access, judgement: Judgement) -> Judgement
     Judgement { expectation: Expectation::Unexpected { why: vec![taken_back], weak: false }, ..judgement }
 }
 
-fn facts(store: &Store) -> StoreFacts {
+/// What detectors need to know of a store.
+pub(super) fn facts(store: &Store) -> StoreFacts {
     StoreFacts {
         id: store.id.clone(),
         title: store.tool.clone(),

@@ -15,6 +15,7 @@ pub mod judge;
 mod loaded;
 mod names;
 pub mod processes;
+mod service;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -31,7 +32,7 @@ use crate::{
         access::{Access, Target, Tier},
         change::StoreChange,
         engine::{Engine, Outcome},
-        judge::Expectation,
+        judge::{Expectation, Judgement},
         process_inspection, words,
     },
     finding::model::Salt,
@@ -269,8 +270,10 @@ impl Core {
                 self.opened(&open, world, out);
             }
         }
-        if let Observation::Dump(dump) = observation {
-            self.dumped(dump, out);
+        match observation {
+            Observation::Dump(dump) => self.dumped(dump, out),
+            Observation::Exec(exec) => self.started(exec, world, out),
+            _ => {}
         }
     }
 
@@ -313,31 +316,35 @@ impl Core {
             self.counts.add("open_unmatched", 1);
             return;
         };
-        let Some(mut chain) = self.processes.chain(open.task.key, open.time, world) else { return };
-        if open.task.key.tgid == self.own || !self.in_scope(open.task.key) {
-            return;
+        let Some(access) = self.access(open.task.key, open.time, target, world) else { return };
+        let judgements = match (&access.target, access.chain.processes.first()) {
+            (Target::Store { stores, path, known_as, .. }, Some(reader)) => {
+                let (path, homes) = (known_as.as_ref().unwrap_or(path), self.processes.homes());
+                judge::judge(&self.catalogue, stores, path, homes, reader, access.home.as_deref())
+            }
+            _ => Vec::new(),
+        };
+        self.judged(access, judgements, world, out);
+    }
+
+    /// What a process did, with who it is; `None` where that is not known, or nobody asks about it.
+    fn access(&mut self, key: ProcessKey, time: KernelTime, target: Target, world: &mut dyn World) -> Option<Access> {
+        let mut chain = self.processes.chain(key, time, world)?;
+        if key.tgid == self.own || !self.in_scope(key) {
+            return None;
         }
-        let Some(reader) = chain.processes.first_mut() else { return };
+        let reader = chain.processes.first_mut()?;
         if self.asks_packages {
             ask_owners(reader, world);
         }
-        let name = reader.name().to_owned();
         let user = world.user(reader.uid);
         let home = processes::home(reader, user.as_ref());
-        let judgements = match &target {
-            Target::Store { stores, path, known_as, .. } => {
-                let path = known_as.as_ref().unwrap_or(path);
-                judge::judge(&self.catalogue, stores, path, self.processes.homes(), reader, home.as_deref())
-            }
-            Target::Process(..) => Vec::new(),
-        };
         let actor = classify(&chain, self.catalogue.actors(), self.catalogue.interpreters(), home.as_deref());
-        let class = actor.class();
-        let mut access = Access {
+        let access = Access {
             runner: job::runner(&self.catalogue, &target),
             actor,
-            time: open.time,
-            wall: self.clock.wall(open.time),
+            time,
+            wall: self.clock.wall(time),
             user_name: user.map(|user| user.name),
             tier: self.tier,
             target,
@@ -345,17 +352,29 @@ impl Core {
             home,
             chain,
         };
-        if self.scope == Scope::Job && !self.is_of_job(&access, world) {
-            return;
-        }
+        let wanted = self.scope != Scope::Job || self.is_of_job(&access, world);
+        wanted.then_some(access)
+    }
+
+    /// What policy and detectors say of it.
+    fn judged(
+        &mut self,
+        mut access: Access,
+        judgements: Vec<Judgement>,
+        world: &mut dyn World,
+        out: &mut dyn FnMut(Output),
+    ) {
         let judgements = judge::expect(&self.policy, &access, judgements);
-        access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
+        if matches!(access.target, Target::Store { .. }) {
+            access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
+        }
         let injected = self.engine.is_injected(&access);
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);
         for (store, verdict) in &outcome.verdicts {
-            let (store, reader, ci) = (store.clone(), name.clone(), access.actor.ci.clone());
-            out(Output::Read { store, verdict: *verdict, actor: class, reader, ci });
+            let reader = access.chain.processes.first().map_or_else(String::new, |reader| reader.name().to_owned());
+            let (store, actor, ci) = (store.clone(), access.actor.class(), access.actor.ci.clone());
+            out(Output::Read { store, verdict: *verdict, actor, reader, ci });
         }
         deliver(outcome, world, out);
     }

@@ -45,6 +45,11 @@ pub struct Processes {
 /// Programs that open files for those they start. That an access of theirs waits is all that follows from the name.
 const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
 
+/// Is it called like a shell?
+pub(super) fn is_shell(name: &str) -> bool {
+    SHELLS.contains(&name)
+}
+
 impl Processes {
     /// The process that had this pid at that time, in the pid namespace with that inode number: ours, or none.
     #[must_use]
@@ -57,7 +62,7 @@ impl Processes {
     #[must_use]
     pub fn may_start(&self, key: ProcessKey) -> bool {
         let name = || self.program(key)?.file_name()?.to_str();
-        self.table.is_fresh(key) || name().is_some_and(|name| SHELLS.contains(&name))
+        self.table.is_fresh(key) || name().is_some_and(is_shell)
     }
 
     /// Path of the program that a process runs.

@@ -56,10 +56,10 @@ impl VariableResolver for Facts<'_> {
             "stores" => texts(self.stores().into_iter().map(str::to_owned)),
             "path" => match &access.target {
                 Target::Store { path, .. } => of_path(path),
-                Target::Process(..) => text(""),
+                Target::Process(..) | Target::Service { .. } => text(""),
             },
             "inspects" => match &access.target {
-                Target::Store { .. } => text(""),
+                Target::Store { .. } | Target::Service { .. } => text(""),
                 Target::Process(how, ..) => text(how.name()),
             },
             "reader" => of_path(&reader.executable.path),
@@ -92,7 +92,9 @@ impl<'a> Facts<'a> {
     fn stores(&self) -> Vec<&'a str> {
         match (self.0.store, &self.0.access.target) {
             (Some(store), _) => vec![store],
-            (None, Target::Store { stores, .. }) => stores.iter().map(String::as_str).collect(),
+            (None, Target::Store { stores, .. } | Target::Service { stores, .. }) => {
+                stores.iter().map(String::as_str).collect()
+            }
             (None, Target::Process(..)) => Vec::new(),
         }
     }
