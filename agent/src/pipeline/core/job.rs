@@ -14,7 +14,7 @@ use crate::{
     lineage::{
         actor::{Class, classify},
         ci::Ci,
-        model::{Container, Process},
+        model::Container,
     },
 };
 
@@ -60,9 +60,7 @@ impl Core {
     /// just started is asked for all that it has. By the time of a read it may be gone.
     pub(super) fn complete(&self, observation: &mut Observation, world: &mut dyn World) {
         let Observation::Exec(exec) = observation else { return };
-        if !exec.environment_truncated
-            || !self.processes.get(exec.task.parent).is_some_and(|parent| self.is_runner(&parent))
-        {
+        if !exec.environment_truncated || !self.is_runner(exec.task.parent) {
             return;
         }
         let Some(found) = world.resolve(exec.task.key) else { return };
@@ -71,8 +69,14 @@ impl Core {
         exec.texts = Texts::new(texts.path(), texts.cwd(), texts.script(), texts.args(), variables);
     }
 
-    fn is_runner(&self, process: &Process) -> bool {
-        let rule = self.catalogue.actors().of(process, None, self.catalogue.interpreters());
+    fn is_runner(&self, key: ProcessKey) -> bool {
+        let (actors, interpreters) = (self.catalogue.actors(), self.catalogue.interpreters());
+        let name = self.processes.program(key).and_then(|path| path.file_name()?.to_str());
+        if !name.is_some_and(|name| actors.may_run_jobs(name, interpreters)) {
+            return false;
+        }
+        let process = self.processes.get(key);
+        let rule = process.as_ref().and_then(|process| actors.of(process, None, interpreters));
         rule.is_some_and(|(rule, _)| rule.class == Class::CiJob)
     }
 
@@ -98,7 +102,7 @@ mod tests {
     use crate::{
         detect::fixtures::{access_at, process, read_at},
         ingest::observation::Inspection,
-        lineage::actor::tests::lineage,
+        lineage::{actor::tests::lineage, model::Process},
     };
 
     fn read(text: &str, container: &str) -> Access {
