@@ -21,9 +21,9 @@ use crate::{
 /// What to do with it.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Subcommands {
-    /// Explain what is wrong with a policy file.
+    /// Explain what is wrong with a policy file, or with the files of a directory together.
     Check {
-        /// The file.
+        /// The file, or the directory.
         file: PathBuf,
         /// Refuse the file for warnings, too: too broad, never reached, contradictory, expired.
         #[arg(long)]

@@ -229,12 +229,13 @@ impl Policy {
         Ok(Loaded { policy, notes: problems })
     }
 
-    /// Checks a policy file: every mistake with its place and what would be right.
+    /// Checks a policy file, or those of a directory together: every mistake with its place and what would be right.
     #[must_use]
-    pub fn check(file: &Path, catalogue: &Catalogue, now: SystemTime) -> Outcome {
-        match Self::read(&[file.to_owned()], Guard::Looked, catalogue, now) {
-            Ok(loaded) => Outcome::of(file, &loaded.notes, &loaded.policy.holds()),
-            Err(problems) => Outcome::of(file, &problems, ""),
+    pub fn check(path: &Path, catalogue: &Catalogue, now: SystemTime) -> Outcome {
+        let files = if path.is_dir() { yaml::directory(path) } else { Ok(vec![path.to_owned()]) };
+        match files.and_then(|files| Self::read(&files, Guard::Looked, catalogue, now)) {
+            Ok(loaded) => Outcome::of(path, &loaded.notes, &loaded.policy.holds()),
+            Err(problems) => Outcome::of(path, &problems, ""),
         }
     }
 

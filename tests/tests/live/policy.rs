@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -142,6 +141,11 @@ fn it_is_read_anew_without_a_gap() {
     });
     assert_eq!(reads(&agent, "tolerated").0, so_far + READS);
 
+    ended(&stage, agent, &rules, &capture);
+}
+
+/// What it said of the bad file, and what it recorded.
+fn ended(stage: &Stage, agent: Agent<'_>, rules: &Rules, capture: &Path) {
     let findings = stage.path("out/agent-findings");
     let ended = agent.stop();
     for said in ["did you mean \\\"store\\\"?", "the one of before holds"] {
@@ -149,7 +153,7 @@ fn it_is_read_anew_without_a_gap() {
     }
     // The capture knows which policy held when. At the start the file was empty.
     rules.write("");
-    let (replayed, said) = watch::replay(&stage, &capture);
+    let (replayed, said) = watch::replay(stage, capture);
     assert!(replayed == fs::read_to_string(findings).unwrap(), "a replay gives other findings; {said}");
     assert!(!said.contains("another") && !said.contains("read anew"), "{said}");
 }
@@ -180,6 +184,37 @@ fn learn(stage: &Stage, name: &str, act: impl FnOnce()) -> String {
     text
 }
 
+/// The policy that is learnt of what a script does.
+fn learn_from(stage: &Stage, home: &Path, name: &str, script: &str) -> String {
+    let watch = Watch::new(stage).env("HOME", home).arg("--fail-on").arg("none");
+    // What the command prints is passed through, and would be a token here.
+    let watched = watch.run(["dash", "-c", &format!("exec >/dev/null; {script}")]);
+    let file = stage.path(&format!("out/{name}.yaml"));
+    let mut command = policy(stage, &["learn"]);
+    let ended = process::run(command.arg("--captures").arg(&watched.capture).arg("--out").arg(&file), b"");
+    assert_eq!(ended.code(), 0, "{}", ended.err());
+    fs::read_to_string(&file).unwrap()
+}
+
+/// Of the whole machine. Other tests steal beside this one, so that what is theirs may make a sweep of it.
+#[test]
+fn it_is_learnt_while_it_happens() {
+    let stage = Stage::new();
+    let store = Store::Netrc.put_at(&stage, &catalogue(&stage));
+    let backup = stage.program("story-backup", Path::new("/usr/bin/head"));
+    let text = learn(&stage, "learnt", || alone(Command::new(&backup).arg(&store)));
+    let proposed = text.contains(&format!("    reader: {}\n", backup.display()));
+    let beside = text.contains(&format!("# - {} at {STORE} (1): it, or what ran beside it", backup.display()));
+    assert!(proposed || beside, "{text}");
+    let file = stage.file("policy.d/learnt.yaml", &text);
+    let checked = process::run(policy(&stage, &["check"]).arg(&file), b"");
+    assert_eq!(checked.code(), 0, "{}", checked.out());
+    // A policy that is there is left alone.
+    let mut again = policy(&stage, &["learn", "--for", "1s"]);
+    let ended = process::run(again.arg("--out").arg(&file), b"");
+    assert!(ended.code() == 2 && ended.err().contains("create "), "{}", ended.err());
+}
+
 fn refused(text: &str, program: &Path, why: &str) {
     let line = text.lines().find(|line| line.starts_with(&format!("# - {} ", program.display())) && line.contains(why));
     assert!(line.is_some(), "{}: {why} is not in\n{text}", program.display());
@@ -201,25 +236,25 @@ fn it_is_learnt_and_thefts_are_not() {
     set_mode(&store, 0o644);
     let (sweeper, gh) = (stage.program("story-sweep", Path::new("/usr/bin/head")), Store::GhHosts.put(&stage, &home));
     let (aws, docker) = (Store::AwsCredentials.put(&stage, &home), Store::DockerConfig.put(&stage, &home));
-    let text = learn(&stage, "learnt", || {
-        for _ in 0..2 {
-            // Two processes: two findings.
-            alone(Command::new(&backup).arg(&store));
-        }
-        alone(Command::new("/bin/sh").arg("-c").arg("read -r line < \"$0\"").arg(&store));
-        alone(Command::new(&theirs).arg(&store).uid(NOBODY).gid(NOBODY));
-    });
+    let quoted = |path: &Path| format!("'{}'", path.display());
+    let (vault, tool) = (quoted(&store), quoted(&backup));
+    let script = format!(
+        "{tool} {vault}; {tool} {vault}; sh -c 'read -r line < \"$0\"' {vault}; \
+         setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups {} {vault}; exit 0",
+        quoted(&theirs)
+    );
+    let text = learn_from(&stage, &home, "learnt", &script);
     let reader = format!("    reader: {}\n", backup.display());
     assert!(text.contains(&reader) && text.contains(&format!("    store: {STORE}\n")), "{text}");
+    // Two processes: two findings.
     assert!(text.contains("  # 2 findings, "), "{text}");
     refused(&text, &theirs, "its user can write it");
     refused(&text, Path::new("/usr/bin/dash"), "typed or piped in");
     assert!(!text.contains(&format!("reader: {}\n", theirs.display())), "{text}");
     // A sweep, and what runs beside it.
-    let swept = learn(&stage, "swept", || {
-        alone(Command::new(&backup).arg(&store));
-        alone(Command::new(&sweeper).args([&gh, &aws, &docker]).env("HOME", &home));
-    });
+    let files = [&gh, &aws, &docker].map(|path| quoted(path)).join(" ");
+    let script = format!("{tool} {vault}; {} {files}; exit 0", quoted(&sweeper));
+    let swept = learn_from(&stage, &home, "swept", &script);
     for program in [&sweeper, &backup] {
         refused(&swept, program, "touched three or more");
         assert!(!swept.contains(&format!("reader: {}\n", program.display())), "{swept}");
@@ -229,19 +264,24 @@ fn it_is_learnt_and_thefts_are_not() {
     let file = stage.file("policy.d/learnt.yaml", &text);
     let checked = process::run(policy(&stage, &["check", "--strict"]).arg(&file), b"");
     assert_eq!(checked.code(), 0, "{}", checked.out());
+    in_force(&stage, &file, &backup, &store);
+}
+
+/// The file that was learnt, in force and tried.
+fn in_force(stage: &Stage, file: &Path, backup: &Path, store: &Path) {
     let capture = stage.path("out/capture");
-    let mut agent = Agent::start_with(&stage, |command| {
+    let mut agent = Agent::start_with(stage, |command| {
         command.arg("--record").arg(&capture);
     });
-    alone(Command::new(&backup).arg(&store));
+    alone(Command::new(backup).arg(store));
     agent.process.until("a read that is tolerated", || (reads_at(agent.port, "tolerated").1 > 0).then_some(()));
-    alone(Command::new("/usr/bin/tail").arg(&store));
+    alone(Command::new("/usr/bin/tail").arg(store));
     agent.finding(&store.display().to_string());
     agent.stop();
 
     // Without the file there is one more.
-    let mut test = policy(&stage, &["test"]);
-    let tested = process::run(test.arg(&file).arg("--captures").arg(&capture), b"");
+    let mut test = policy(stage, &["test"]);
+    let tested = process::run(test.arg(file).arg("--captures").arg(&capture), b"");
     assert_eq!(tested.code(), 0, "{}{}", tested.out(), tested.err());
     let line =
         |what: &str, program: &str| tested.out().lines().any(|line| line.contains(what) && line.contains(program));
