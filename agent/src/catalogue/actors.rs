@@ -157,6 +157,15 @@ impl Actors {
         candidates.chain(&self.unnamed).find_map(fits)
     }
 
+    /// Whether a program of this file name may be a CI runner, or the interpreter of one. Quick: it is asked of many.
+    #[must_use]
+    pub fn may_run_jobs(&self, name: &str, interpreters: &Interpreters) -> bool {
+        let mut programs = self.rules.iter().filter(|rule| rule.class == Class::CiJob).flat_map(|rule| &rule.programs);
+        let named = |program: &Program| program.exe.iter().any(|exe| name_matches(exe, name) || exe == normalise(name));
+        let interprets = |program: &Program| program.interpreter.iter().any(|wanted| interpreters.same(wanted, name));
+        programs.any(|program| named(program) || interprets(program) || !program.paths.is_empty())
+    }
+
     /// The rules whose markers are in this environment.
     pub fn marked<'a>(
         &'a self,

@@ -2,14 +2,15 @@
 //!
 //! A name proves nothing. A reader is expected if the catalogue lists it **and** it runs from a listed path, from a
 //! place that its user cannot write, or from where a version manager installs tools. For an interpreter all of that is
-//! asked of the script, and the interpreter itself must not have been brought along.
+//! asked of the script, also of one that is listed wherever it lies, and the interpreter itself must not have been
+//! brought along.
 
 use std::{fmt, path::Path};
 
 use super::{
     interpreters::{Interpreter, Interpreters},
     model::{Reader, ReaderMatch, ReaderRole, Store},
-    pattern::name_matches,
+    pattern::{Anchor, Pattern, name_matches},
 };
 use crate::lineage::{
     model::{Process, Script, Writable},
@@ -88,6 +89,11 @@ pub enum WhyNot {
         /// The executable or script.
         path: String,
     },
+    /// It is listed wherever it lies, and it lies in its user's own home: what runs as that user can put one there.
+    OwnPlace {
+        /// The script.
+        path: String,
+    },
     /// The interpreter itself runs from a place its user can write.
     InterpreterWritable {
         /// The interpreter.
@@ -118,6 +124,7 @@ impl WhyNot {
             Self::Arguments { .. } => "arguments",
             Self::PlaceUnknown { .. } => "place_unknown",
             Self::WritablePlace { .. } => "writable_place",
+            Self::OwnPlace { .. } => "own_place",
             Self::InterpreterWritable { .. } => "interpreter_writable",
             Self::InlineCode { .. } => "inline_code",
             Self::CopyTool { .. } => "copy_tool",
@@ -154,6 +161,12 @@ impl fmt::Display for WhyNot {
             }
             Self::WritablePlace { path } => {
                 write!(out, "the name of {path} is listed, but its user can write that place")
+            }
+            Self::OwnPlace { path } => {
+                write!(
+                    out,
+                    "{path} is called like a reader of this store, but anything that runs as its user can put it there"
+                )
             }
             Self::InterpreterWritable { path } => {
                 write!(out, "the interpreter {path} is in a place its user can write")
@@ -315,8 +328,14 @@ impl<'a> Subject<'a> {
         }
         let judgement = match &self.reader.script {
             Some(Script::File { path, writable }) => {
-                if listed && spec.scripts.iter().any(|script| script.matches(path, self.home)) {
+                let matching = |anywhere: bool| {
+                    let listed = |script: &&Pattern| (*script.anchor() == Anchor::Anywhere) == anywhere;
+                    spec.scripts.iter().filter(listed).any(|script| script.matches(path, self.home))
+                };
+                if listed && matching(false) {
                     Ok(format!("script {} is listed", path.display()))
+                } else if listed && matching(true) {
+                    self.judge_anywhere(path, *writable)
                 } else if listed {
                     Err(None)
                 } else {
@@ -330,6 +349,22 @@ impl<'a> Subject<'a> {
             (Ok(why), Ok(())) => Ok(why),
             (Ok(_), Err(why)) => Err(Some(why)),
             (refused, _) => refused,
+        }
+    }
+
+    /// A script that is listed wherever it lies: then its place must speak for it.
+    fn judge_anywhere(&self, path: &Path, writable: Writable) -> Judgement {
+        let shown = path.display().to_string();
+        match writable {
+            Writable::No => Ok(format!("script {shown} is listed and cannot be written by its user")),
+            _ if self.interpreters.tool_place(path, self.home) || self.own_place(path) => {
+                Ok(format!("script {shown} is listed, and that is where tools are installed in a home"))
+            }
+            Writable::Yes if self.home.is_some_and(|home| path.starts_with(home)) => {
+                Err(Some(WhyNot::OwnPlace { path: shown }))
+            }
+            Writable::Yes => Err(Some(WhyNot::WritablePlace { path: shown })),
+            Writable::Unknown => Err(Some(WhyNot::PlaceUnknown { path: shown })),
         }
     }
 

@@ -170,7 +170,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Replay(options) => replay::execute(&options),
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
-        Subcommands::Policy(command) => policy::execute(&command),
+        Subcommands::Policy(command) => policy::execute(command),
         Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),

@@ -151,12 +151,9 @@ impl Ci {
         self.facts.iter().find(|(fact, _)| *fact == wanted).map(|(_, value)| value.as_str())
     }
 
-    /// Whether both are in one job, as far as runners or variables tell.
+    /// Whether both are in one job, as far as variables tell.
     #[must_use]
     pub fn same_job(&self, other: &Self) -> bool {
-        if let (Some(own), Some(others)) = (self.runner, other.runner) {
-            return own == others && self.system == other.system;
-        }
         let equal = |fact| self.fact(fact) == other.fact(fact);
         self.system == other.system && self.fact(Fact::Run).is_some() && equal(Fact::Run) && equal(Fact::Job)
     }

@@ -35,8 +35,26 @@ pub(crate) struct Entry {
     pub(crate) tools: &'static [&'static str],
     pub(crate) script: &'static str,
     pub(crate) contexts: &'static [Context],
-    /// What must come of it; nothing for an everyday command.
-    pub(crate) attack: Option<Attack>,
+    pub(crate) kind: Kind,
+}
+
+/// What must come of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Nothing above `informational`.
+    Everyday,
+    /// A finding.
+    Attack(Attack),
+    /// This identity: in a finding, or `None` where it is expected, in silence.
+    Trick(&'static str, Option<Shown>),
+}
+
+/// Whom a finding names: ends of paths, and the class of the actor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) reader: &'static str,
+    pub(crate) script: &'static str,
+    pub(crate) actor: &'static str,
 }
 
 /// What an attack is, and what must be said of it.
@@ -51,7 +69,7 @@ pub(crate) struct Attack {
 
 /// An everyday command: no finding above `informational`, whoever runs it.
 pub(crate) const fn everyday(name: &'static str, tools: &'static [&'static str], script: &'static str) -> Entry {
-    Entry { name, tools, script, contexts: &Context::ALL, attack: None }
+    Entry { name, tools, script, contexts: &Context::ALL, kind: Kind::Everyday }
 }
 
 /// A theft by a job: a finding.
@@ -63,10 +81,30 @@ pub(crate) const fn theft(
     tools: &'static [&'static str],
     script: &'static str,
 ) -> Entry {
-    Entry { name, tools, script, contexts: &[Context::Job], attack: Some(Attack { technique, detector, about }) }
+    let kind = Kind::Attack(Attack { technique, detector, about });
+    Entry { name, tools, script, contexts: &[Context::Job], kind }
+}
+
+/// A trick with who reads, by an unprivileged user in a job.
+pub(crate) const fn trick(
+    name: &'static str,
+    about: &'static str,
+    tools: &'static [&'static str],
+    script: &'static str,
+    shown: Option<Shown>,
+) -> Entry {
+    Entry { name, tools, script, contexts: &[Context::Job], kind: Kind::Trick(about, shown) }
 }
 
 impl Entry {
+    pub(crate) const fn is_everyday(&self) -> bool {
+        matches!(self.kind, Kind::Everyday)
+    }
+
+    pub(crate) const fn is_trick(&self) -> bool {
+        matches!(self.kind, Kind::Trick(..))
+    }
+
     /// The same elsewhere.
     pub(crate) const fn only(self, contexts: &'static [Context]) -> Self {
         Self { contexts, ..self }

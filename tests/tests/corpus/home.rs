@@ -165,7 +165,8 @@ fn packages(stage: &Stage) {
     let agent = format!(
         "for (const place of {places}) require('child_process').spawnSync('bash', ['-c', `cat ~/${{place}}; :`])\n"
     );
-    stage.file("lib/node_modules/@anthropic-ai/claude-code/cli.js", agent);
+    let agent = stage.file("lib/node_modules/@anthropic-ai/claude-code/cli.js", agent);
+    set_mode(&agent, 0o644);
     let tar = |archive: &str, from: &str, what: &str| {
         run(Command::new("tar").arg("-czf").arg(stage.path(archive)).arg("-C").arg(stage.path(from)).arg(what));
     };

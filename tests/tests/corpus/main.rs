@@ -8,13 +8,19 @@ mod everyday;
 mod home;
 mod play;
 mod table;
+mod tricks;
 
 use std::{
     collections::HashSet,
     process::{Child, Command, Stdio},
 };
 
-use tokenhound_tests::{agent::Agent, finding::Finding, skip, stage::Stage};
+use tokenhound_tests::{
+    agent::Agent,
+    finding::Finding,
+    skip,
+    stage::{Stage, set_mode},
+};
 
 use crate::{
     entry::{Context, Entry},
@@ -34,7 +40,7 @@ fn everyday_commands_are_silent_and_attacks_are_found() {
     }
     let only = std::env::var(ONLY).unwrap_or_default();
     let wanted = |entry: &&Entry| only.is_empty() || only.split(',').any(|name| name == entry.name);
-    let entries: Vec<&Entry> = everyday::all().chain(attacks::all()).filter(wanted).collect();
+    let entries: Vec<&Entry> = everyday::all().chain(attacks::all()).chain(tricks::all()).filter(wanted).collect();
     let names: HashSet<&str> = entries.iter().map(|entry| entry.name).collect();
     assert_eq!(names.len(), entries.len(), "two entries have the same name");
     let (entries, absent): (Vec<&Entry>, Vec<_>) =
@@ -59,12 +65,17 @@ fn perform(entries: &[&Entry]) -> Vec<Row> {
     let stage = Stage::new();
     let pattern = Pattern::new(&stage);
     for entry in entries {
-        stage.file(&format!("scripts/{}.sh", entry.name), format!("{}\n", entry.script));
+        let script = stage.file(&format!("scripts/{}.sh", entry.name), format!("{}\n", entry.script));
+        set_mode(&script, 0o644);
         for context in entry.contexts {
-            pattern.home(&stage, &play::home_name(*context, entry));
-            stage.directory(&format!("homes/{}.out", play::home_name(*context, entry)));
+            let home = pattern.home(&stage, &play::home_name(*context, entry));
+            let out = stage.directory(&format!("homes/{}.out", play::home_name(*context, entry)));
+            if entry.is_trick() {
+                [home, out].iter().for_each(|directory| Stage::give_to_nobody(directory));
+            }
         }
     }
+    stage.open_to_others();
     play::stand_ins(&stage);
     let residents: Vec<Child> = entries.iter().flat_map(|entry| residents(&stage, entry)).collect();
     let mut agent = Agent::start(&stage);
@@ -105,9 +116,9 @@ fn perform(entries: &[&Entry]) -> Vec<Row> {
     entries.iter().map(row).collect()
 }
 
-/// Somebody who lives in the home of an attack: the agent knows it before it happens, as it knows those of all users.
+/// Somebody who lives in the home of an attack or a trick: the agent knows it before it happens, as it knows those of all users.
 fn residents(stage: &Stage, entry: &Entry) -> Vec<Child> {
-    let contexts = entry.contexts.iter().filter(|_| entry.attack.is_some());
+    let contexts = entry.contexts.iter().filter(|_| !entry.is_everyday());
     let start = |context: &Context| {
         let home = stage.path(&format!("homes/{}", play::home_name(*context, entry)));
         Command::new("sleep").arg("3600").env("HOME", home).stdout(Stdio::null()).spawn().expect("start sleep")

@@ -13,6 +13,9 @@ const RUNNER: &str = "Runner.Worker";
 const CRON: &str = "cron";
 const TYPIST: &str = "typist";
 
+/// How a command is run by somebody else.
+const NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+
 /// Lines that are typed in one login. A terminal takes 4 KiB before somebody must read.
 const TYPED: usize = 12;
 
@@ -49,7 +52,7 @@ pub(crate) fn play(stage: &Stage, context: Context, entries: &[&Entry]) -> Playe
         // Each attack has a job of its own: a lineage is told once that it sweeps.
         Context::Job | Context::Cron => {
             let (attacks, everyday): (Vec<&Entry>, Vec<&Entry>) =
-                entries.iter().partition(|entry| entry.attack.is_some());
+                entries.iter().partition(|entry| !entry.is_everyday());
             below(stage, context, &everyday);
             attacks.chunks(1).for_each(|one| below(stage, context, one));
         }
@@ -95,13 +98,14 @@ fn typed(stage: &Stage, entries: &[&Entry]) {
 fn below(stage: &Stage, context: Context, entries: &[&Entry]) {
     let (name, how, more) = match context {
         Context::Job => {
-            (RUNNER, "exec bash --noprofile --norc -eo pipefail $STAGE/scripts/$1.sh", job_variables(stage))
+            (RUNNER, "exec $2 bash --noprofile --norc -eo pipefail $STAGE/scripts/$1.sh", job_variables(stage))
         }
-        _ => (CRON, "exec setsid --wait dash -c \"$(cat $STAGE/scripts/$1.sh)\"", Vec::new()),
+        _ => (CRON, "exec $2 setsid --wait dash -c \"$(cat $STAGE/scripts/$1.sh)\"", Vec::new()),
     };
     let mut director = function(context, how, &format!(">$STAGE/out/said-{context}-$1 2>&1"));
     for entry in entries {
-        write!(director, "\nplay {}", entry.name).expect("text takes text");
+        let user = if entry.is_trick() { NOBODY } else { "" };
+        write!(director, "\nplay {} '{user}'", entry.name).expect("text takes text");
     }
     let director = stage.file(&format!("director-{context}"), director + "\n");
     // What an init starts has nothing to do with what it started before.

@@ -76,6 +76,9 @@ fn options_that_cannot_be() {
         ("--findings", &missing[..], &missing[..]),
         ("--summary", &missing, &missing),
         ("--sarif", &missing, &missing),
+        ("--annotations", &missing, &missing),
+        // What is told of it is no command to a CI system.
+        ("--summary", "/no ##vso[task.setvariable variable=x]/y", r"/no #\x23vso["),
         ("--fail-on", "bogus", "critical"),
         ("--user", "nobody-of-that-name", "nobody-of-that-name"),
         ("--tier", "kprobe", "tracepoint"),
@@ -88,6 +91,11 @@ fn options_that_cannot_be() {
     assert_eq!(tokenhound(&["explain", "no-such-detector"]).code(), 2);
     assert_eq!(tokenhound(&["catalogue", "show", "no-such-store"]).code(), 2);
     assert_eq!(tokenhound(&["run", "--listen", "0.0.0.0:1"]).code(), 2);
+    for option in ["--ready", "--summary", "--sarif", "--annotations"] {
+        let ended = tokenhound(&["run", option, "/dev/null"]);
+        assert_eq!(ended.code(), 2, "{option}");
+        assert!(ended.err().contains(&format!("{option} goes with --ci")), "{}", ended.err());
+    }
 }
 
 /// A missing store is no error: there is nothing to steal.

@@ -35,6 +35,18 @@ impl<'s> Job<'s> {
         self
     }
 
+    /// A step with so many bytes in its environment that a record does not reach its variables.
+    fn crowded(mut self, id: &str, lines: &str) -> Self {
+        let file = self.stage.file(&format!("work/_temp/{id}.sh"), format!("{lines}\n:\n"));
+        self.script.push_str(&format!(
+            "env -i PATH=\"$PATH\" HOME=\"$HOME\" CROWD={} GITHUB_ACTIONS=true GITHUB_JOB=build GITHUB_ACTION={id} \
+             GITHUB_RUN_ID=77 bash -e '{}'\n",
+            "x".repeat(9000),
+            file.display()
+        ));
+        self
+    }
+
     /// Below a program of this name, under `watch` with these further arguments, as a step of the job would start it.
     fn play(self, runner: &str, arguments: &[&str]) -> (Watched, String) {
         let dash = fs::canonicalize(skip::program("dash").unwrap()).unwrap();
@@ -109,6 +121,21 @@ fn every_step_is_told_with_what_it_touched() {
     let [error] = commands(&said)[..] else { panic!("{said}") };
     assert!(error.starts_with("::error title=tokenhound unexpected-reader,file=/"), "{error}");
     assert!(error.contains("(in step test, job build, workflow CI, repository o/r, run 77)"), "{error}");
+}
+
+#[test]
+fn a_step_with_a_large_environment_is_told_as_well() {
+    if !skip::has(&["dash", "bash", "cat", "env"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let job = Job::new(&stage, "job");
+    Store::AwsCredentials.put(&stage, &job.home);
+    // What a record does not hold is asked of the step while it lives: this one lives until it is found.
+    let read = "cat \"$HOME/.aws/credentials\" >/dev/null; until [ -s \"$(echo \"$HOME\"/../../out/findings-*)\" ]; do :; done";
+    let (watched, _) = job.crowded("late", read).play("Runner.Worker", &[]);
+    let [finding] = watched.of("unexpected-reader")[..] else { panic!("{}", watched.story()) };
+    assert_eq!((finding.told_of_ci("step"), finding.told_of_ci("run")), ("late", "77"), "{}", finding.0);
 }
 
 /// The twin: the same without a runner, and without the variables being believed where that is not wanted.

@@ -60,3 +60,12 @@ fn the_shipped_ones_say_what_they_are() {
         !variables.iter().any(|name| name.contains("TOKEN") || name.contains("SECRET") || name.contains("API_KEY"))
     );
 }
+
+#[test]
+fn what_may_be_a_runner_is_told_by_its_name() {
+    let catalogue = shipped_catalogue();
+    let may = |name: &str| catalogue.actors().may_run_jobs(name, catalogue.interpreters());
+    // Jenkins and TeamCity run on java; what it runs is looked at then.
+    assert!(may("Runner.Worker") && may("gitlab-runner") && may("buildkite-agent") && may("java"));
+    assert!(!may("bash") && !may("node") && !may("npm") && !may("cargo"));
+}

@@ -42,6 +42,8 @@ const PARTS: &[&str] = &[
     "hmac",
     "webhook",
     "dsn",
+    // The keys of a GitHub runner, on its command line.
+    "jitconfig",
 ];
 
 /// Spellings that may stand anywhere in a name: `PGPASSWORD`, `GITHUBTOKEN`.
@@ -264,6 +266,8 @@ mod tests {
     fn names() {
         for name in [
             "--token",
+            "--jitconfig",
+            "ACTIONS_RUNNER_INPUT_JITCONFIG",
             "--password",
             "PGPASSWORD",
             "MYSQL_PWD",

@@ -114,7 +114,9 @@ fn expectation(answer: expect::Expectation) -> Expectation {
     match answer {
         expect::Expectation::Expected { role, why } => Expectation::Expected { role: role.name().to_owned(), why },
         expect::Expectation::NotExpected { why } => {
-            Expectation::Unexpected { weak: matches!(why, WhyNot::WeakReader { .. }), why: vec![why.to_string()] }
+            // A program that may well be the right one.
+            let weak = matches!(why, WhyNot::WeakReader { .. } | WhyNot::OwnPlace { .. });
+            Expectation::Unexpected { weak, why: vec![why.to_string()] }
         }
     }
 }

@@ -242,7 +242,8 @@ impl Core {
     }
 
     fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
-        while let Some(observation) = self.reorder.pop(now) {
+        while let Some(mut observation) = self.reorder.pop(now) {
+            self.complete(&mut observation, world);
             self.observe(&observation, world, out);
         }
         for open in self.handover.due(now) {

@@ -61,8 +61,14 @@ impl Processes {
     /// Whether a program may be about to start in the process: it runs a shell, or none of its own yet.
     #[must_use]
     pub fn may_start(&self, key: ProcessKey) -> bool {
-        let name = || self.table.path(key)?.file_name()?.to_str();
+        let name = || self.program(key)?.file_name()?.to_str();
         self.table.is_fresh(key) || name().is_some_and(is_shell)
+    }
+
+    /// Path of the program that a process runs.
+    #[must_use]
+    pub fn program(&self, key: ProcessKey) -> Option<&Path> {
+        self.table.path(key)
     }
 
     /// Those that count as living.
