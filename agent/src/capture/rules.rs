@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{catalogue::embedded, yaml};
+use crate::{catalogue::embedded, policy::shipped, yaml};
 
 /// Hashes of their files. Under others, a capture may give other findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Of the files in these directories and the catalogue that is shipped. Their names count, where they lie does not.
+    /// Of the files in these directories, and the catalogue and the policy that are shipped. Their names count, where they lie does not.
     #[must_use]
     pub fn of(catalogue: &Path, policy: &Path) -> Self {
         let mut all = blake3::Hasher::new();
@@ -23,6 +23,7 @@ impl Rules {
         }
         files(&mut all, catalogue);
         let mut exceptions = blake3::Hasher::new();
+        add(&mut exceptions, shipped::NAME.as_bytes(), shipped::TEXT.as_bytes());
         files(&mut exceptions, policy);
         Self { catalogue: *all.finalize().as_bytes(), policy: *exceptions.finalize().as_bytes() }
     }

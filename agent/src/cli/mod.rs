@@ -173,7 +173,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Replay(options) => replay::execute(&options),
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
-        Subcommands::Policy(command) => policy::execute(&command),
+        Subcommands::Policy(command) => policy::execute(command),
         Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Readers(options) => readers::execute(&options),
         Subcommands::Explain(options) => explain::execute(&options),

@@ -73,7 +73,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     if let Some(path) = findings {
         sinks = sinks.file(FileSink::open(&path, session::host()).map_err(CliError::usage)?);
     }
-    let _lock = lock()?;
+    let _lock = lock("use `tokenhound watch`")?;
     inputs.record(options.record.as_deref())?;
     let runtime = session::runtime()?;
     let outcome = runtime.block_on(serve(&options.sensor, inputs, listen, sinks));
@@ -155,7 +155,10 @@ pub(super) fn listen(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Cl
 }
 
 /// One agent for a machine: a second one would report everything twice.
-fn lock() -> Result<File, CliError> {
+///
+/// # Errors
+/// When another runs, with what to do `instead`, or the lock cannot be had.
+pub(super) fn lock(instead: &str) -> Result<File, CliError> {
     let path = session::runtime_directory().join("agent.lock");
     let file =
         fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
@@ -170,7 +173,7 @@ fn lock() -> Result<File, CliError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(CliError::failure(format!(
-            "another agent is running here (it holds {}); stop it first, or use `tokenhound watch`",
+            "another agent is running here (it holds {}); stop it first, or {instead}",
             path.display()
         ))),
         Err(TryLockError::Error(error)) => Err(CliError::failure(format!("lock {}: {error}", path.display()))),

@@ -166,7 +166,7 @@ impl CredentialSweep {
 }
 
 /// The processes that a read counts for: the reader, and its ancestors below the first boundary.
-fn counted(processes: &[Process]) -> &[Process] {
+pub(crate) fn counted(processes: &[Process]) -> &[Process] {
     let end = processes
         .iter()
         .enumerate()

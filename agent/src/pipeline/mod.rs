@@ -214,11 +214,7 @@ impl Pipeline {
             homes: world.homes().into_iter().chain(parts.extra_homes).collect(),
             clock,
         };
-        let recorder = parts.recording.map(|recording| {
-            let Recording { place, rules } = recording;
-            Recorder::start(place, &Header::new(&setup, &parts.host, rules)).map_err(PipelineError::Record)
-        });
-        let recorder = recorder.transpose()?;
+        let recorder = parts.recording.map(|recording| record(recording, &setup, &parts.host)).transpose()?;
         let mut flow =
             Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder, newest: Default::default() };
         if !decoys.is_empty() {
@@ -457,6 +453,11 @@ impl Pipeline {
         let (lost, failure) = before.map_or((0, None), |before| (before.lost, before.failure));
         self.trouble = Some(Trouble { lost: lost + new.lost, failure: failure.or(new.failure), ..new });
     }
+}
+
+fn record(recording: Recording, setup: &Setup, host: &Host) -> Result<Recorder, PipelineError> {
+    let Recording { place, rules } = recording;
+    Recorder::start(place, &Header::new(setup, host, rules)).map_err(PipelineError::Record)
 }
 
 /// Takes what was written to `wake`. Is it to end?

@@ -24,12 +24,15 @@
 //!
 //! All selectors of a rule must hold; a list holds if one of its values does. Precedence: catalogue and expectations say
 //! whether a reader is expected; a restriction that covers the access makes it unexpected; an exception that covers it
-//! then makes it tolerated, also against a restriction. Order and file do not matter, but for which rule is named.
+//! then makes it tolerated, also against a restriction. Order and file do not matter, but for which rule is named. Of the
+//! policy that is shipped ([`shipped`]) no exception holds against a restriction.
 
 mod check;
 pub mod condition;
+pub mod learn;
 mod parse;
 pub mod rule;
+pub mod shipped;
 pub mod times;
 
 use std::{
@@ -41,7 +44,7 @@ use self::rule::Subject;
 pub use self::rule::{Kind, Rule};
 use crate::{
     catalogue::Catalogue,
-    detect::access::Access,
+    detect::access::{Access, Target},
     yaml::{self, Guard, Outcome, Problems},
 };
 
@@ -66,6 +69,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     host: String,
     sources: Vec<Source>,
+    /// No file says `shipped: false`.
+    wants_shipped: bool,
 }
 
 /// A policy with what its operator should be told.
@@ -87,7 +92,19 @@ impl Policy {
     /// The first exception that covers an access.
     #[must_use]
     pub fn tolerates(&self, access: &Access) -> Option<&Rule> {
-        self.first(Kind::Exception, access, None)
+        let subject = Subject { access, store: None, host: &self.host };
+        let mut covering = self.of(Kind::Exception).filter(|rule| rule.covers(&subject));
+        covering.find(|rule| !rule.shipped || !self.restricts_any(access))
+    }
+
+    /// Does a restriction cover the reading of one of the stores that share the file?
+    fn restricts_any(&self, access: &Access) -> bool {
+        match &access.target {
+            Target::Store { stores, .. } | Target::Service { stores, .. } => {
+                stores.iter().any(|store| self.restricts(access, store).is_some())
+            }
+            Target::Process(..) => false,
+        }
     }
 
     /// The first restriction that covers the reading of a store.
@@ -134,14 +151,29 @@ impl Policy {
         self
     }
 
-    /// The files of `directory` (none if it does not exist), then `more`.
+    /// The files of `directory` (none if it does not exist), then `more`, then the policy that is shipped.
     ///
     /// # Errors
     /// Every mistake of every file at once.
     pub fn load(directory: &Path, more: &[PathBuf], catalogue: &Catalogue) -> Result<Loaded, Problems> {
         let mut files = yaml::directory(directory)?;
         files.extend_from_slice(more);
-        Self::read(&files, Guard::Trusted, catalogue, SystemTime::now())
+        let Loaded { policy, notes } = Self::read(&files, Guard::Trusted, catalogue, SystemTime::now())?;
+        Ok(Loaded { policy: policy.with_shipped()?, notes })
+    }
+
+    /// The same, with `file`, to see what it would do: nothing has to be safe from others.
+    ///
+    /// # Errors
+    /// Every mistake of every file at once.
+    pub fn trial(directory: Option<&Path>, file: Option<&Path>, catalogue: &Catalogue) -> Result<Self, Problems> {
+        let mut files = directory.map(yaml::directory).transpose()?.unwrap_or_default();
+        // It may be one of them already, and is what is asked about.
+        let same =
+            |other: &PathBuf| file.and_then(|file| Some(file.canonicalize().ok()? == other.canonicalize().ok()?));
+        files.retain(|other| same(other) != Some(true));
+        files.extend(file.map(Path::to_owned));
+        Self::read(&files, Guard::Looked, catalogue, SystemTime::now())?.policy.with_shipped()
     }
 
     fn read(files: &[PathBuf], guard: Guard, catalogue: &Catalogue, now: SystemTime) -> Result<Loaded, Problems> {
@@ -156,12 +188,21 @@ impl Policy {
         Self::parse(sources, catalogue, now, problems)
     }
 
-    /// The policy that these files hold, which were read before. `now` is for the warning about rules that have expired.
+    /// Adds the shipped policy, unless a file says that it does not hold. The operator's own rules are named first.
+    fn with_shipped(mut self) -> Result<Self, Problems> {
+        if self.wants_shipped {
+            self.rules.extend(shipped::rules()?);
+        }
+        Ok(self)
+    }
+
+    /// The policy that these files hold, which were read before, and the one that is shipped. `now` is for the warning about rules that have expired.
     ///
     /// # Errors
     /// Every mistake of every file at once.
     pub fn of_sources(sources: Vec<Source>, catalogue: &Catalogue, now: SystemTime) -> Result<Loaded, Problems> {
-        Self::parse(sources, catalogue, now, Problems::new())
+        let Loaded { policy, notes } = Self::parse(sources, catalogue, now, Problems::new())?;
+        Ok(Loaded { policy: policy.with_shipped()?, notes })
     }
 
     fn parse(
@@ -170,10 +211,13 @@ impl Policy {
         now: SystemTime,
         mut problems: Problems,
     ) -> Result<Loaded, Problems> {
-        let mut policy = Self::default();
+        let mut policy = Self { wants_shipped: true, ..Self::default() };
         for Source { file, text } in &sources {
             match parse::parse(file, text) {
-                Ok(found) => policy.rules.extend(found),
+                Ok(found) => {
+                    policy.rules.extend(found.rules);
+                    policy.wants_shipped &= found.shipped.unwrap_or(true);
+                }
                 Err(found) => problems.append(found),
             }
         }
@@ -185,12 +229,13 @@ impl Policy {
         Ok(Loaded { policy, notes: problems })
     }
 
-    /// Checks a policy file: every mistake with its place and what would be right.
+    /// Checks a policy file, or those of a directory together: every mistake with its place and what would be right.
     #[must_use]
-    pub fn check(file: &Path, catalogue: &Catalogue, now: SystemTime) -> Outcome {
-        match Self::read(&[file.to_owned()], Guard::Looked, catalogue, now) {
-            Ok(loaded) => Outcome::of(file, &loaded.notes, &loaded.policy.holds()),
-            Err(problems) => Outcome::of(file, &problems, ""),
+    pub fn check(path: &Path, catalogue: &Catalogue, now: SystemTime) -> Outcome {
+        let files = if path.is_dir() { yaml::directory(path) } else { Ok(vec![path.to_owned()]) };
+        match files.and_then(|files| Self::read(&files, Guard::Looked, catalogue, now)) {
+            Ok(loaded) => Outcome::of(path, &loaded.notes, &loaded.policy.holds()),
+            Err(problems) => Outcome::of(path, &problems, ""),
         }
     }
 

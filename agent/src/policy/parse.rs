@@ -15,20 +15,29 @@ use crate::{
     },
 };
 
-pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Rule>, Problems> {
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) rules: Vec<Rule>,
+    /// Whether the shipped policy holds; `None` where it says nothing of that.
+    pub(super) shipped: Option<bool>,
+}
+
+pub(super) fn parse(file: &Path, text: &str) -> Result<Document, Problems> {
     let node = crate::yaml::parse(file, text)?;
     let mut problems = Problems::new();
     let mut reading = Reading { file, problems: &mut problems };
-    let rules = document(&node, &mut reading);
-    if problems.has_errors() { Err(problems) } else { Ok(rules) }
+    let document = document(&node, &mut reading);
+    if problems.has_errors() { Err(problems) } else { Ok(document) }
 }
 
-fn document(node: &Node, reading: &mut Reading<'_>) -> Vec<Rule> {
+fn document(node: &Node, reading: &mut Reading<'_>) -> Document {
     // A file of comments only is a policy that says nothing.
     if node.value == Value::Null {
-        return Vec::new();
+        return Document::default();
     }
-    let Some(mut fields) = Fields::of(node, reading) else { return Vec::new() };
+    let Some(mut fields) = Fields::of(node, reading) else { return Document::default() };
+    let shipped = fields.optional("shipped", reading);
     let mut rules = Vec::new();
     for kind in [Kind::Expectation, Kind::Exception, Kind::Restriction] {
         let Some(list) = fields.node(kind.key()).filter(|node| node.value != Value::Null) else { continue };
@@ -41,7 +50,7 @@ fn document(node: &Node, reading: &mut Reading<'_>) -> Vec<Rule> {
         rules.extend(entries.iter().filter_map(|entry| rule(kind, entry, reading)));
     }
     fields.finish(reading);
-    rules
+    Document { rules, shipped }
 }
 
 fn rule(kind: Kind, node: &Node, reading: &mut Reading<'_>) -> Option<Rule> {
@@ -68,6 +77,7 @@ fn rule(kind: Kind, node: &Node, reading: &mut Reading<'_>) -> Option<Rule> {
         expires: fields.optional::<Expiry>("expires", reading).map(|expiry| expiry.0),
         // What a restriction takes back it takes back from everybody.
         allow_writable: kind.permits() && fields.optional("allow_writable", reading).unwrap_or_default(),
+        shipped: false,
         file: reading.file.to_owned(),
         place: fields.place(),
     };

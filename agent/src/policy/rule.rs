@@ -89,6 +89,8 @@ pub struct Rule {
     pub expires: Option<SystemTime>,
     /// Also programs that the reading user can write.
     pub allow_writable: bool,
+    /// It came with the agent: the operator's restrictions come first.
+    pub shipped: bool,
     /// The file it is in.
     pub file: PathBuf,
     /// Where in that file.

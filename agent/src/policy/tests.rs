@@ -173,6 +173,19 @@ fn dubious_exceptions_are_warned_of() {
 }
 
 #[test]
+fn files_of_a_directory_are_checked_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("a.yaml", "restrictions:\n  - {reason: nobody may, store: netrc, reader: /opt/x}\n");
+    write("b.yaml", "exceptions:\n  - {reason: but it may, store: netrc, reader: /opt/x}\n");
+    write("c.txt", "no policy");
+    let outcome = Policy::check(directory.path(), shipped_catalogue(), now());
+    assert!(outcome.passed && outcome.warnings == 1, "{}", outcome.text);
+    assert!(outcome.text.contains("b.yaml:2:5: warning: contradicts the restriction at"), "{}", outcome.text);
+    assert!(outcome.text.ends_with("usable, 1 exception, 1 restriction, 1 warning"), "{}", outcome.text);
+}
+
+#[test]
 fn a_right_policy_passes_in_silence() {
     let text = "
 exceptions:
@@ -186,7 +199,14 @@ exceptions:
 ";
     assert_eq!(outcome(text), Outcome { text: "p.yaml: right, 2 exceptions".into(), passed: true, warnings: 0 });
     assert!(outcome("# nothing yet\n").passed);
-    assert!(Policy::load(Path::new("/nonexistent"), &[], shipped_catalogue()).unwrap().policy.rules().is_empty());
+    assert!(
+        Policy::load(Path::new("/nonexistent"), &[], shipped_catalogue())
+            .unwrap()
+            .policy
+            .rules()
+            .iter()
+            .all(|rule| rule.shipped)
+    );
 }
 
 #[test]

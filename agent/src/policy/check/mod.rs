@@ -39,7 +39,10 @@ fn stores(words: &[String], (file, place): About<'_>, catalogue: &Catalogue, pro
         if known {
             continue;
         }
+        let ways =
+            || Inspection::ALL.iter().map(|how| format!("{PROCESS}{}", how.name())).collect::<Vec<_>>().join(", ");
         let hint = match catalogue.suggest(wanted) {
+            _ if wanted.starts_with(PROCESS) => format!("ways to look into other processes are {}", ways()),
             Some(near) => format!("did you mean \"{near}\"?"),
             None => "`tokenhound catalogue list` shows all".to_owned(),
         };

@@ -179,7 +179,12 @@ fn what_rules_undo_is_found() {
         let outcome = outcome(&text);
         assert!(outcome.passed && outcome.text.contains(said), "{text}: {}", outcome.text);
     }
-    // The innocent twins: the same with the one thing changed.
+}
+
+/// The innocent twins: the same with the one thing changed.
+#[test]
+fn rules_beside_each_other_are_not_accused() {
+    let restriction = "restrictions:\n  - {reason: nobody may, store: 'aws-*', reader: /opt/x}\n";
     for text in [
         format!("{restriction}exceptions:\n  - {{reason: but it may, store: aws-credentials, reader: /opt/x}}\n"),
         format!("{restriction}expectations:\n  - {{reason: its own, store: netrc, reader: /opt/x}}\n"),
