@@ -17,6 +17,8 @@ pub mod lineage;
 pub mod pipeline;
 pub mod policy;
 pub mod probe;
+pub mod readers;
 pub mod sink;
+pub mod state;
 pub mod telemetry;
 pub mod yaml;

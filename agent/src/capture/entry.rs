@@ -20,6 +20,7 @@ use crate::{
     lineage::{
         container::Membership,
         model::{Chain, Process, Script, Writable},
+        package::Digest,
     },
     pipeline::core::{Holder, Input, Losses, User},
     policy::{Policy, Source},
@@ -64,6 +65,8 @@ pub enum InputEntry {
     Core(u64, Key, Id),
     /// See [`Input::Decoys`]: id, kind and path of each.
     Decoys(Vec<(String, String, Bytes)>),
+    /// See [`Input::Readers`].
+    Readers(Vec<(Bytes, [u8; 32])>),
     /// See [`Input::Policy`]: names and texts of its files.
     Policy(Vec<(Bytes, String)>),
 }
@@ -94,6 +97,9 @@ impl InputEntry {
                 busy: *busy,
                 unwatched: *unwatched,
             },
+            Input::Readers(readers) => {
+                Self::Readers(readers.iter().map(|(path, digest)| (bytes(path), digest.0)).collect())
+            }
             Input::Decoys(decoys) => Self::Decoys(decoys.iter().map(decoy_entry).collect()),
         };
         vec![entry]
@@ -142,6 +148,9 @@ impl InputEntry {
             Self::Losses { time, kernel, busy, unwatched } => {
                 let kernel = kernel.map(|all| all.into_iter().map(|(reason, total)| (Reason(reason), total)).collect());
                 Input::Losses(Losses { time: KernelTime(time), kernel, busy, unwatched })
+            }
+            Self::Readers(readers) => {
+                Input::Readers(readers.into_iter().map(|(of, digest)| (path(of), Digest(digest))).collect())
             }
             Self::Decoys(decoys) => Input::Decoys(decoys.into_iter().filter_map(decoy).collect()),
         })

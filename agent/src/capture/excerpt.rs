@@ -166,6 +166,7 @@ impl Kept {
                 (all || !names.is_empty()).then_some(Input::Names { all, names })
             }
             input @ (Input::Time(_) | Input::Drain | Input::Clock(_)) => Some(input),
+            Input::Readers(_) => None,
             Input::Decoys(mut decoys) => {
                 decoys.retain(|decoy| self.paths.contains(&decoy.path));
                 (!decoys.is_empty()).then_some(Input::Decoys(decoys))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokenhound_common::process::ProcessKey;
 
 use super::{entry::Answer, process::key};
-use crate::lineage::package::{Integrity, Owner, Owners};
+use crate::lineage::package::{Digest, Integrity, Owner, Owners};
 
 /// See [`Owners`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct OwnersEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum OwnerEntry {
     Package(String, IntegrityEntry),
-    Nobody,
+    Nobody(Option<[u8; 32]>),
     Unknown,
 }
 
@@ -40,7 +40,7 @@ impl OwnerEntry {
                 };
                 Self::Package(name.clone(), integrity)
             }
-            Owner::Nobody => Self::Nobody,
+            Owner::Nobody { digest } => Self::Nobody(digest.map(|digest| digest.0)),
             Owner::Unknown => Self::Unknown,
         }
     }
@@ -56,7 +56,7 @@ impl OwnerEntry {
                 };
                 Owner::Package { name: name.clone(), integrity }
             }
-            Self::Nobody => Owner::Nobody,
+            Self::Nobody(digest) => Owner::Nobody { digest: digest.map(Digest) },
             Self::Unknown => Owner::Unknown,
         }
     }
@@ -93,7 +93,8 @@ mod tests {
             package(Integrity::Changed),
             package(Integrity::Unrecorded),
             package(Integrity::Unknown),
-            Owner::Nobody,
+            Owner::Nobody { digest: None },
+            Owner::Nobody { digest: Some(Digest([7; 32])) },
             Owner::Unknown,
         ] {
             for script in [None, Some(owner.clone())] {

@@ -21,10 +21,11 @@ use crate::{
     decoy::{
         DIRECTORY, choose, content, file_of,
         place::{self, Identity, Owner},
-        record::{Planted, Record, STATE},
+        record::{Planted, Record},
     },
     finding::visible,
     lineage::users::{User, Users},
+    state,
 };
 
 /// What to do with them.
@@ -94,9 +95,10 @@ impl ValueEnum for DecoyKind {
 }
 
 impl State {
-    fn directory(&self) -> Result<PathBuf, CliError> {
+    /// Where the state is.
+    pub(super) fn directory(&self) -> Result<PathBuf, CliError> {
         let config = Config::load(self.config.as_deref()).map_err(CliError::usage)?;
-        Ok(self.state_dir.clone().or(config.state_dir).unwrap_or_else(|| STATE.into()))
+        Ok(self.state_dir.clone().or(config.state_dir).unwrap_or_else(|| state::DIRECTORY.into()))
     }
 }
 

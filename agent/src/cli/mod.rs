@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod load;
 mod policy;
+mod readers;
 #[cfg(test)]
 mod reference;
 mod replay;
@@ -51,6 +52,8 @@ enum Subcommands {
     /// Plant made-up stores that nobody has a reason to read, and tell who does.
     #[command(subcommand)]
     Decoy(decoy::Subcommands),
+    /// List the readers that lie where their user can write, with what their files held.
+    Readers(readers::Options),
     /// Explain a detector: what it fires on, why it matters, what to do.
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
@@ -172,6 +175,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
         Subcommands::Catalogue(command) => catalogue::execute(&command),
         Subcommands::Policy(command) => policy::execute(command),
         Subcommands::Decoy(command) => decoy::execute(&command),
+        Subcommands::Readers(options) => readers::execute(&options),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
         Subcommands::Canary => canary::child::wait_for_end()

@@ -13,7 +13,6 @@ use crate::{
     capture::{recorder::Place, rules::Rules},
     catalogue::{self, Catalogue},
     config::Config,
-    decoy::record::STATE,
     finding::{model::Salt, ocsf::Host},
     pipeline::{Ended, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
     policy::{self, Policy},
@@ -22,6 +21,7 @@ use crate::{
         plan::PlanError,
         selftest::Proof,
     },
+    state,
     telemetry::metrics::Metrics,
     yaml::Problems,
 };
@@ -128,7 +128,7 @@ impl Session {
         for missing in &sensor.missing {
             tracing::warn!("this kernel does not tell the {missing}");
         }
-        let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| STATE.into());
+        let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| state::DIRECTORY.into());
         let (orders, taken) = mpsc::sync_channel(1);
         let parts = Parts {
             orders: taken,

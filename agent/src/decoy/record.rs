@@ -1,25 +1,20 @@
 //! What was planted: a file in the state directory that only its owner can read.
 
 use std::{
-    fs, io,
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::place::Identity;
-use crate::catalogue::decoy::{Decoy, DecoyKind};
-
-/// Where the state of tokenhound lies.
-pub const STATE: &str = "/var/lib/tokenhound";
+use crate::{
+    catalogue::decoy::{Decoy, DecoyKind},
+    state,
+};
 
 /// Name of the record there.
 pub const FILE: &str = "decoys.json";
-
-/// Largest record that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// One planted file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +88,7 @@ impl Record {
     /// When it cannot be read, or understood.
     pub fn load(state: &Path) -> Result<Self, RecordError> {
         let path = state.join(FILE);
-        let text = match read(&path) {
+        let text = match state::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(RecordError::Read { path, source }),
@@ -107,23 +102,7 @@ impl Record {
     /// When it cannot be written.
     pub fn save(&self, state: &Path) -> Result<(), RecordError> {
         let path = state.join(FILE);
-        self.write(state, &path).map_err(|source| RecordError::Write { path, source })
-    }
-
-    fn write(&self, state: &Path, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(state)?;
-        let new = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let written = serde_json::to_vec_pretty(self)
-            .map_err(io::Error::other)
-            .and_then(|text| file.write_all(&text))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&new, path));
-        if written.is_err() {
-            // What is left of it is of no use.
-            let _ = fs::remove_file(&new);
-        }
-        written
+        state::write(state, &path, self).map_err(|source| RecordError::Write { path, source })
     }
 
     /// Takes over directories that were made for decoys which are gone, where others still lie in them. Returns the rest,
@@ -153,17 +132,11 @@ impl Record {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let size = fs::metadata(path)?.len();
-    if size > LARGEST {
-        return Err(io::Error::other(format!("it has {size} bytes, at most {LARGEST} are read")));
-    }
-    fs::read(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use std::fs;
 
     use super::*;
 

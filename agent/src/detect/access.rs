@@ -14,6 +14,7 @@ use crate::{
         actor::Actor,
         loaded::Loaded,
         model::{Chain, Process},
+        package::Digest,
     },
 };
 
@@ -108,8 +109,21 @@ pub struct Access {
     pub home: Option<PathBuf>,
     /// What its variables make the reader load. Known of expected readers only.
     pub loaded: Vec<Loaded>,
+    /// How the reader, which is expected, is another than when it read last.
+    pub reader_change: Option<ReaderChange>,
     /// Kernel mechanism that saw it: `lsm`, `fentry` or `tracepoint`.
     pub tier: Tier,
+}
+
+/// An expected reader is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderChange {
+    /// Its executable or script.
+    pub path: PathBuf,
+    /// What that held when it read last.
+    pub before: Digest,
+    /// What it holds now.
+    pub now: Digest,
 }
 
 /// Which kernel mechanism the sensor runs on.

@@ -10,6 +10,7 @@ use super::{
     injected_reader::InjectedReader,
     judge::{Expectation, Judgement, StoreFacts, Verdict},
     process_inspection::ProcessInspection,
+    reader_changed,
     sensor_degraded::{Degradation, SensorDegraded},
     token_printed::TokenPrinted,
     unexpected_reader::UnexpectedReader,
@@ -122,8 +123,12 @@ impl Engine {
             }
             let stores = judgements.iter().filter(|judgement| verdict_of(&judgement.expectation) == verdict);
             let stores: Vec<_> = stores.map(|judgement| &judgement.store).collect();
-            let finding = (verdict == Verdict::Expected).then(|| self.injected.read(&self.salt, access, &stores));
-            return Outcome { findings: finding.flatten().into_iter().collect(), verdicts };
+            let mut findings = Vec::new();
+            if verdict == Verdict::Expected {
+                findings.extend(self.injected.read(&self.salt, access, &stores));
+                findings.extend(reader_changed::read(&self.salt, access, &stores));
+            }
+            return Outcome { findings, verdicts };
         }
         let read = unexpected(judgements);
         let mut findings = Vec::new();

@@ -118,6 +118,7 @@ pub(crate) fn access_at(seconds: f64, chain: Chain, target: Target) -> Access {
         user_name: Some("ann".to_owned()),
         home: Some(PathBuf::from("/home/ann")),
         loaded: Vec::new(),
+        reader_change: None,
         tier: Tier::Fentry,
     }
 }

@@ -11,6 +11,7 @@ pub mod injected_reader;
 pub mod judge;
 pub mod process_inspection;
 mod ps_arguments;
+pub mod reader_changed;
 pub mod recent;
 pub mod sensor_degraded;
 pub mod severity;

@@ -47,6 +47,8 @@ pub enum Deed<'a> {
         /// It is a kind of program that may, but any thief can be one.
         weak: bool,
     },
+    /// A store was read by an expected reader that is not what it was.
+    Changed,
     /// A store's own program printed a token for somebody.
     Print {
         /// Where it went.
@@ -202,7 +204,7 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     let (severity, reason) = base(deed);
     let mut assessment = Assessment { severity, reasons: vec![reason] };
     // A decoy is there to be read by nobody: neither who reads it nor how makes it less.
-    if matches!(deed, Deed::Read { store, .. } if store.perhaps) || deed == Deed::Decoy {
+    if matches!(deed, Deed::Read { store, .. } if store.perhaps) || matches!(deed, Deed::Decoy) {
         return assessment;
     }
     if let Deed::Print { output, weak } = deed {
@@ -272,6 +274,10 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             (Severity::High, format!("{} is a tier 1 store: its token alone is enough to act as its owner", store.id))
         }
         Deed::Read { store, .. } => (Severity::Medium, format!("{} is a tier {} store", store.id, store.tier)),
+        Deed::Changed => (
+            Severity::Medium,
+            "a store was read by a program that has the right name and another content than the last time".to_owned(),
+        ),
         Deed::Decoy => (
             Severity::Critical,
             "it is a decoy: it holds no token, no tool knows it, and nobody has a reason to read it".to_owned(),

@@ -78,9 +78,13 @@ pub(crate) fn owners(process: &Process) -> Vec<Evidence> {
 }
 
 fn owned(what: &str, owner: &Owner) -> String {
-    let Owner::Package { name, integrity } = owner else {
-        let unknown = "whose package it is was not known in time, or cannot be known from here";
-        return format!("{what}: {}", if *owner == Owner::Nobody { "no package brought it" } else { unknown });
+    let (name, integrity) = match owner {
+        Owner::Package { name, integrity } => (name, integrity),
+        Owner::Nobody { digest: None } => return format!("{what}: no package brought it"),
+        Owner::Nobody { digest: Some(digest) } => return format!("{what}: no package brought it; BLAKE3 {digest}"),
+        Owner::Unknown => {
+            return format!("{what}: whose package it is was not known in time, or cannot be known from here");
+        }
     };
     let state = match integrity {
         Integrity::Intact => "unchanged since",

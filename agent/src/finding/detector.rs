@@ -172,7 +172,21 @@ detectors! {
     /// A store that others can read.
     StoreExposed: later("store-exposed", "A store can be read by others", "A store has a wrong mode or owner, a second name, or lies on a network or synced file system.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE]);
     /// An expected reader is another file than before.
-    ReaderChanged: later("reader-changed", "An expected reader is not the program it was", "The executable or script of an expected reader is not the one known before.", &[std_::HOST_BINARY], &[std_::NHI_THIRD_PARTY]);
+    ReaderChanged: Meta {
+        name: "reader-changed",
+        title: "An expected reader is not the program it was",
+        meaning: "A tool that lies where its user can write (`~/.local/bin/aws`, what a version manager installs) is accepted as a reader at its first read, and what its executable or script holds is remembered (`tokenhound readers`). Now a file of that name with another content read a store. Either the tool was updated, or somebody who runs as that user replaced it: then the token is theirs, and no stranger was seen. Programs of packages are compared with what their package brought instead, and programs that their user cannot write are not remembered.",
+        severity: "medium, high at least for a package script or an AI agent. Told once for each new content.",
+        remediation: &[
+            "Find out whether the tool was updated at that time, and by what.",
+            "If it was not, treat the token as stolen: revoke it, reinstall the tool, then log in again.",
+            "Nothing else is to be done after an update: the new content is remembered.",
+        ],
+        attacks: &[std_::HOST_BINARY, std_::CREDENTIALS_IN_FILES],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_THIRD_PARTY],
+        csf: &[std_::CSF_MANAGED, std_::CSF_MONITORED],
+        built: true,
+    };
     /// Foreign code in an expected reader.
     InjectedReader: Meta {
         name: "injected-reader",

@@ -246,7 +246,9 @@ fn executable(process: &Process) -> Value {
 fn package(owner: &Owner) -> Value {
     match owner {
         Owner::Package { name, integrity } => json!({"name": name, "state": integrity.name()}),
-        Owner::Nobody => json!({"state": "unowned"}),
+        Owner::Nobody { digest } => {
+            json!({"state": "unowned", "blake3": digest.map(|digest| digest.to_string())})
+        }
         Owner::Unknown => json!({"state": "unknown"}),
     }
 }

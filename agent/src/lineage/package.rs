@@ -7,6 +7,8 @@
 pub mod dpkg;
 pub mod lookup;
 
+use std::{fmt, str::FromStr};
+
 /// Whether a file is what its package brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Integrity {
@@ -33,6 +35,25 @@ impl Integrity {
     }
 }
 
+/// What a file holds, in one number: BLAKE3 of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    /// In hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Digest {
+    type Err = blake3::HexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(*blake3::Hash::from_hex(text)?.as_bytes()))
+    }
+}
+
 /// Whose a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -44,7 +65,10 @@ pub enum Owner {
         integrity: Integrity,
     },
     /// No package's.
-    Nobody,
+    Nobody {
+        /// What it holds, if that was known in time.
+        digest: Option<Digest>,
+    },
     /// Not known: not in time, the file was replaced since, or it is seen from another mount namespace.
     Unknown,
 }
@@ -54,7 +78,7 @@ impl Owner {
     #[must_use]
     pub fn package(&self) -> Option<&str> {
         match self {
-            Self::Package { integrity: Integrity::Changed, .. } | Self::Nobody | Self::Unknown => None,
+            Self::Package { integrity: Integrity::Changed, .. } | Self::Nobody { .. } | Self::Unknown => None,
             Self::Package { name, .. } => Some(name),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use tokenhound_common::watch::{FileKey, FileWatch};
@@ -18,8 +20,9 @@ use crate::{
     detect::judge::Verdict,
     finding::model::Finding,
     ingest::clock,
-    lineage::ci::Ci,
+    lineage::{ci::Ci, package::Digest},
     probe::keys::{Keys, KeysError},
+    readers::Record,
     telemetry::{events, metrics::Metrics},
 };
 
@@ -56,6 +59,9 @@ pub(super) struct Edge {
     pub(super) cores: Cores,
     /// Files that the core had watched since the last full look: it may have been past them already.
     pub(super) fresh: HashMap<FileKey, FileWatch>,
+    /// Readers at places that their user can write, and where they are written down.
+    pub(super) readers: Record,
+    pub(super) state: PathBuf,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
 }
@@ -85,6 +91,7 @@ impl Edge {
             }
             Output::Held { process, file, writes } => self.holders.accessed(process, file, writes, clock::now()),
             Output::Holder { holder, expected } => self.holders.judged(&holder, expected),
+            Output::ReaderIs { path, digest, changed } => self.remember(&path, digest, changed),
             Output::Dumped(dumped) => {
                 if self.cores.dumped(dumped) {
                     events::TableEvicted { table: "dumps", count: 1 }.emit(&self.metrics);
@@ -97,6 +104,16 @@ impl Edge {
             Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),
+        }
+    }
+
+    /// A reader that cannot be written down is remembered until the agent ends.
+    fn remember(&mut self, path: &Path, digest: Digest, changed: bool) {
+        events::ReaderRemembered { path, changed }.emit(&self.metrics);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.readers.note(path, digest, now);
+        if let Err(error) = self.readers.save(&self.state) {
+            tracing::warn!(%error, "readers are remembered until the agent ends only");
         }
     }
 

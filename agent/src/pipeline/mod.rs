@@ -52,6 +52,7 @@ use crate::{
         load::Sensor,
         selftest::{self, Proof},
     },
+    readers,
     telemetry::{events, metrics::Metrics},
 };
 
@@ -219,6 +220,13 @@ impl Pipeline {
         if !decoys.is_empty() {
             flow.feed(Input::Decoys(decoys), &mut |_| ());
         }
+        let readers = readers::Record::load(&parts.state).unwrap_or_else(|error| {
+            tracing::warn!(%error, "readers are remembered anew");
+            readers::Record::default()
+        });
+        if !readers.readers.is_empty() {
+            flow.feed(Input::Readers(readers.digests()), &mut |_| ());
+        }
         // Process life is attached already: what starts from here on is seen, what ran before is found in /proc. The
         // homes and variables that it teaches are asked for below, all at once.
         for process in flow.world.running() {
@@ -231,7 +239,7 @@ impl Pipeline {
         }
         let (homes, overrides) = (flow.core.homes().clone(), flow.core.overrides().clone());
         let looked =
-            Looked { catalogue: Arc::clone(flow.core.catalogue()), plan, homes, overrides, state: parts.state };
+            Looked { catalogue: Arc::clone(flow.core.catalogue()), plan, homes, overrides, state: parts.state.clone() };
         let watchset = Watchset::start(looked).map_err(PipelineError::Watchset)?;
         let proofs = selftest::prove(&mut sensor, canary_directory);
         let edge = Edge {
@@ -242,6 +250,8 @@ impl Pipeline {
             holders: Holders::default(),
             cores: Cores::default(),
             fresh: HashMap::new(),
+            readers,
+            state: parts.state,
             unwatched: 0,
         };
         events::PolicyLoaded(&loaded).emit(&edge.metrics);

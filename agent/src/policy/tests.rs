@@ -33,6 +33,7 @@ fn access(stores: &[&str], processes: Vec<Process>) -> Access {
         user_name: Some("ann".into()),
         home: Some("/home/ann".into()),
         loaded: Vec::new(),
+        reader_change: None,
         tier: Tier::Tracepoint,
     }
 }

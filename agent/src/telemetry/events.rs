@@ -1,7 +1,7 @@
 //! The facts. Each has one struct, and `emit` writes its log line and changes its metric, so that the two never
 //! disagree.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::metrics::{
     ChangeLabels, FindingLabels, KindLabel, Metrics, OutcomeLabel, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel,
@@ -174,6 +174,24 @@ impl TableEvicted {
             tracing::warn!(table = self.table, count = self.count, "a table was full, its oldest entries were dropped");
         }
         metrics.table_evictions.get_or_create(&TableLabel { table: self.table }).inc_by(self.count);
+    }
+}
+
+/// An expected reader at a place that its user can write was seen for the first time, or anew.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderRemembered<'a> {
+    /// Its executable or script.
+    pub path: &'a Path,
+    /// It was something else before.
+    pub changed: bool,
+}
+
+impl ReaderRemembered<'_> {
+    /// Logs at info level, counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        let outcome = if self.changed { "changed" } else { "new" };
+        tracing::info!(path = visible::path(self.path), outcome, "a reader is remembered");
+        metrics.readers_remembered.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 }
 

@@ -89,6 +89,7 @@ pub struct Metrics {
     pub(super) processes_tracked: Gauge,
     pub(super) reads_watched: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
+    pub(super) readers_remembered: Family<OutcomeLabel, Counter>,
     pub(super) capture_lost: Counter,
     pub(super) policy_loads: Family<OutcomeLabel, Counter>,
     pub(super) policy_refused: Gauge,
@@ -114,6 +115,7 @@ impl Metrics {
             processes_tracked: Gauge::default(),
             reads_watched: Gauge::default(),
             table_evictions: Family::default(),
+            readers_remembered: Family::default(),
             capture_lost: Counter::default(),
             policy_loads: Family::default(),
             policy_refused: Gauge::default(),
@@ -178,6 +180,11 @@ impl Metrics {
             "table_evictions",
             "Entries pushed out of a bounded table because it was full",
             self.table_evictions.clone(),
+        );
+        registry.register(
+            "readers_remembered",
+            "Expected readers at places that their user can write, seen for the first time (new) or with another content (changed)",
+            self.readers_remembered.clone(),
         );
         registry.register(
             "capture_lost",

@@ -15,10 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use md5::{Digest, Md5};
+use md5::{Digest as _, Md5};
 
 use super::{
-    Integrity, Owner,
+    Digest, Integrity, Owner,
     dpkg::{self, Diverted, Index},
 };
 
@@ -208,11 +208,18 @@ fn stamp(metadata: &Metadata) -> Stamp {
     (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// A sum to be taken.
+/// A file to be read whole.
 struct Check {
     key: Key,
-    package: String,
-    sum: String,
+    what: Wanted,
+}
+
+/// What is to be known of its content.
+enum Wanted {
+    /// Whether it is what the package brought, by the sum that this recorded.
+    Integrity { package: String, sum: String },
+    /// What it is.
+    Digest,
 }
 
 struct Worker {
@@ -247,17 +254,22 @@ impl Worker {
             let owner = self.owner(&key);
             let sum = match &owner {
                 Owner::Package { name, .. } => self.recorded(name, &key),
-                Owner::Nobody | Owner::Unknown => None,
+                Owner::Nobody { .. } | Owner::Unknown => None,
             };
             let (owner, more) = match (owner, sum) {
                 (Owner::Package { name, .. }, Some(sum)) => {
                     let package = dpkg::plain(&name).to_owned();
-                    checks.push_back(Check { key: key.clone(), package: package.clone(), sum });
+                    let what = Wanted::Integrity { package: package.clone(), sum };
+                    checks.push_back(Check { key: key.clone(), what });
                     (Owner::Package { name: package, integrity: Integrity::Unknown }, true)
                 }
                 (Owner::Package { name, .. }, None) => {
                     let name = dpkg::plain(&name).to_owned();
                     (Owner::Package { name, integrity: Integrity::Unrecorded }, false)
+                }
+                (owner @ Owner::Nobody { .. }, _) => {
+                    checks.push_back(Check { key: key.clone(), what: Wanted::Digest });
+                    (owner, true)
                 }
                 (owner, _) => (owner, false),
             };
@@ -278,7 +290,7 @@ impl Worker {
                 Diverted::No => (name.as_slice(), None, None),
                 Diverted::From(from, by) => (from, None, Some(by)),
                 Diverted::By(by) => (name.as_slice(), Some(by), None),
-                Diverted::Locally => return Owner::Nobody,
+                Diverted::Locally => return Owner::Nobody { digest: None },
             };
             for candidate in index.candidates(listed) {
                 let plain = dpkg::plain(candidate);
@@ -291,7 +303,7 @@ impl Worker {
                 }
             }
         }
-        if index.is_full() || index.is_empty() { Owner::Unknown } else { Owner::Nobody }
+        if index.is_full() || index.is_empty() { Owner::Unknown } else { Owner::Nobody { digest: None } }
     }
 
     fn build(&self) -> Index {
@@ -321,38 +333,50 @@ impl Worker {
     }
 
     fn check(&mut self, check: Check, checks: &mut VecDeque<Check>) {
-        let is = self.sum(&check.key, checks);
-        let integrity = match is {
-            Ok(Some(sum)) if sum == check.sum => Integrity::Intact,
-            Ok(Some(_)) => Integrity::Changed,
-            Ok(None) | Err(_) => Integrity::Unknown,
+        let owner = match check.what {
+            Wanted::Integrity { package, sum } => {
+                let mut hasher = Md5::new();
+                let integrity = match self.content(&check.key, checks, |chunk| hasher.update(chunk)) {
+                    Ok(true) => {
+                        let is: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+                        if is == sum { Integrity::Intact } else { Integrity::Changed }
+                    }
+                    Ok(false) | Err(_) => Integrity::Unknown,
+                };
+                Owner::Package { name: package, integrity }
+            }
+            Wanted::Digest => {
+                let mut hasher = blake3::Hasher::new();
+                let whole = self.content(&check.key, checks, |chunk| {
+                    hasher.update(chunk);
+                });
+                let digest = whole.unwrap_or(false).then(|| Digest(*hasher.finalize().as_bytes()));
+                Owner::Nobody { digest }
+            }
         };
-        self.shared.tell(check.key, Owner::Package { name: check.package, integrity }, false);
+        self.shared.tell(check.key, owner, false);
     }
 
-    /// The sum of a file, if it is still the one that was asked about when it has been read.
-    fn sum(&mut self, key: &Key, checks: &mut VecDeque<Check>) -> io::Result<Option<String>> {
+    /// Hands all of a file to `take`. Whether it was still the one that was asked about when it had been read.
+    fn content(&mut self, key: &Key, checks: &mut VecDeque<Check>, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut file = File::open(self.root.join(key.path.strip_prefix("/").unwrap_or(&key.path)))?;
         let same = |file: &File| -> io::Result<bool> { Ok(stamp(&file.metadata()?) == key.file) };
         if !same(&file)? || file.metadata()?.len() > FILE_BYTES {
-            return Ok(None);
+            return Ok(false);
         }
-        let mut hasher = Md5::new();
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = file.read(&mut chunk)?;
             if read == 0 {
-                break;
+                return same(&file);
             }
-            hasher.update(chunk.get(..read).unwrap_or_default());
+            take(chunk.get(..read).unwrap_or_default());
             // A large file must not keep others from their answer.
             self.look_up(checks);
             if self.shared.lock().closed {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(same(&file)?.then_some(digest))
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {

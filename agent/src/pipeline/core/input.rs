@@ -15,7 +15,7 @@ use crate::{
         container::Membership,
         loaded::{Linkage, Place},
         model::{Chain, Process},
-        package::Owners,
+        package::{Digest, Owners},
     },
     policy::Policy,
 };
@@ -72,6 +72,8 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+    /// Readers that were remembered, with what they held.
+    Readers(Vec<(PathBuf, Digest)>),
     /// The decoys that are planted now; those of before are forgotten.
     Decoys(Vec<Decoy>),
     /// The policy was read anew. What is judged from here on is judged by it, also what happened before and waited.
@@ -205,6 +207,15 @@ pub enum Output {
         holder: Holder,
         /// The catalogue expects it to read the file.
         expected: bool,
+    },
+    /// An expected reader at a place that its user can write is this, for the first time or anew.
+    ReaderIs {
+        /// The executable, or the script.
+        path: PathBuf,
+        /// What it holds.
+        digest: Digest,
+        /// It was something else before.
+        changed: bool,
     },
     /// A process that had read a store was dumped: look for its core.
     Dumped(Dumped),

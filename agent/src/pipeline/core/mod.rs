@@ -15,6 +15,7 @@ pub mod judge;
 mod loaded;
 mod names;
 pub mod processes;
+mod readers;
 mod service;
 
 use std::{path::PathBuf, sync::Arc};
@@ -22,7 +23,7 @@ use std::{path::PathBuf, sync::Arc};
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
 pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
-use self::{dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes};
+use self::{dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes, readers::Readers};
 use crate::{
     catalogue::{
         Catalogue,
@@ -118,6 +119,7 @@ pub struct Core {
     names: Names,
     handover: Handover,
     dumps: Dumps,
+    readers: Readers,
     engine: Engine,
     health: Health,
     counts: Counts,
@@ -148,6 +150,7 @@ impl Core {
             names: Names::default(),
             handover: Handover::default(),
             dumps: Dumps::default(),
+            readers: Readers::default(),
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
@@ -184,6 +187,7 @@ impl Core {
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
             Input::Losses(losses) => self.losses(&losses, world, out),
+            Input::Readers(readers) => self.readers.learn(readers),
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
             Input::Policy(policy) => self.adopt(*policy),
         }
@@ -350,6 +354,7 @@ impl Core {
             tier: self.tier,
             target,
             loaded: Vec::new(),
+            reader_change: None,
             home,
             chain,
         };
@@ -369,6 +374,7 @@ impl Core {
         if matches!(access.target, Target::Store { .. }) {
             access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
         }
+        access.reader_change = self.remember_reader(&mut access, &judgements, world, out);
         let injected = self.engine.is_injected(&access);
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let outcome = self.engine.access(&access, &judgements);

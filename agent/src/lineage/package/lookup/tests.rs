@@ -55,7 +55,7 @@ impl System {
     fn said(&mut self, path: &str) -> String {
         match self.owner(path) {
             Owner::Package { name, integrity } => format!("{name} {}", integrity.name()),
-            Owner::Nobody => "nobody".to_owned(),
+            Owner::Nobody { .. } => "nobody".to_owned(),
             Owner::Unknown => "unknown".to_owned(),
         }
     }
@@ -140,7 +140,7 @@ fn answers_are_bounded_and_counted() {
     for number in 0..ANSWERS as u64 + 3 {
         let key = Key { path: PathBuf::new(), file: (0, number, 0, 0), database: (0, 0, 0, 0) };
         state.keep(key.clone(), Owner::Unknown, true);
-        state.keep(key, Owner::Nobody, false);
+        state.keep(key, Owner::Nobody { digest: None }, false);
     }
     assert_eq!((state.answers.len(), state.order.len(), state.evicted), (ANSWERS, ANSWERS, 3));
 }

@@ -1,0 +1,48 @@
+//! Files in the state directory: small, whole or not at all, and for their owner only.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use serde::Serialize;
+
+/// Where the state of tokenhound lies.
+pub const DIRECTORY: &str = "/var/lib/tokenhound";
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// What is in a file there.
+///
+/// # Errors
+/// When it cannot be read, or is larger than any that was written.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let size = fs::metadata(path)?.len();
+    if size > LARGEST {
+        return Err(io::Error::other(format!("it has {size} bytes, at most {LARGEST} are read")));
+    }
+    fs::read(path)
+}
+
+/// Replaces a file there. The state directory is made where there is none.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(state: &Path, path: &Path, value: &impl Serialize) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(state)?;
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = serde_json::to_vec_pretty(value)
+        .map_err(io::Error::other)
+        .and_then(|text| file.write_all(&text))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // What is left of it is of no use.
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
