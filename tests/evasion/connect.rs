@@ -33,7 +33,7 @@ const NO_CALL: Unseen =
     Unseen(&["tracepoint"], &[], "no call of the process connects, and no event carries the socket");
 
 pub(crate) const TABLE: &[Technique] = &[
-    Technique::connects("connect", "connect(2) by the socket's path", |place| asked(place, |socket| plain(socket))),
+    Technique::connects("connect", "connect(2) by the socket's path", |place| asked(place, plain)),
     Technique::connects("connect-relative", "from its directory", |place| {
         asked(place, |socket| {
             env::set_current_dir(socket.parent().unwrap_or(Path::new("/"))).at("change the directory")?;
