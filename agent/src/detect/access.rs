@@ -1,10 +1,8 @@
 //! The engine's input: one access with every fact about it. Facts are gathered at the edge; rules follow in `detect`.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::SystemTime,
-};
+// From `core`, where there are addresses and no way to use them.
+use core::net::{IpAddr, SocketAddr};
+use std::{path::PathBuf, time::SystemTime};
 
 use tokenhound_common::record::FileFacts;
 

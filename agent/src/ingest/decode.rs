@@ -1,12 +1,8 @@
 //! From bytes to observations. Total: any bytes give an observation or an error, never a panic.
 
-use std::{
-    collections::HashSet,
-    ffi::OsString,
-    net::{IpAddr, Ipv6Addr},
-    os::unix::ffi::OsStringExt,
-    path::PathBuf,
-};
+// From `core`, where there are addresses and no way to use them.
+use core::net::{IpAddr, Ipv6Addr};
+use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use foldhash::fast::RandomState;
 use tokenhound_common::{

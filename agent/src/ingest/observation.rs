@@ -1,9 +1,10 @@
 //! What the decoder makes of a record: owned, typed, complete, and without secrets.
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::IpAddr;
 use std::{
     borrow::Cow,
     fmt,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 

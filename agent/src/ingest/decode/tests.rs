@@ -474,7 +474,7 @@ fn a_connection_is_to_a_path_or_to_an_address() {
         path_len: path.len() as u16,
     };
     let path = b"S.gpg-agent\0gnupg\0run\0".as_slice();
-    let metadata = std::net::Ipv6Addr::from([0, 0, 0, 0, 0, 0xffff, 0xa9fe, 0xa9fe]);
+    let metadata = core::net::Ipv6Addr::from([0, 0, 0, 0, 0, 0xffff, 0xa9fe, 0xa9fe]);
     let address = Address::of(metadata.octets());
     assert_eq!(address, Address::v4(u32::from_ne_bytes([169, 254, 169, 254])));
     for (bytes, peer) in [
