@@ -112,7 +112,7 @@ fn named(peer: Pointer) -> u32 {
     if matched == 0 {
         return 0;
     }
-    let task = current();
+    let task = task::acting(current());
     let actor = task::key(task);
     if task::own(actor) {
         return 0;
@@ -158,7 +158,7 @@ fn known(address: Address, port: u16, family: u16) {
 /// `about`: port, family and flags in one word, because a function takes five at most.
 #[inline(never)]
 fn told(address: &Address, about: u64) -> u32 {
-    let task = current();
+    let task = task::acting(current());
     let actor = task::key(task);
     if task::own(actor) {
         return 0;
