@@ -68,7 +68,7 @@ fn a_tool_that_was_replaced_is_told_once_and_one_that_was_not_never() {
     assert!(listed(&stage).contains("1 change before"), "{}", listed(&stage));
 }
 
-/// The real AWS CLI's script at a place of nobody's, with the record that pip wrote of it. The first reads may be too
+/// The real AWS CLI's script at a place of nobody's, with the record that pip wrote of it, reads another's store. The first reads may be too
 /// early for an answer: each home is a finding of its own.
 #[test]
 fn what_pip_recorded_of_a_reader_is_told_and_makes_it_no_more_expected() {
@@ -87,11 +87,13 @@ fn what_pip_recorded_of_a_reader_is_told_and_makes_it_no_more_expected() {
         let homes: Vec<PathBuf> = (0..6).map(|home| stage.directory(&format!("homes/{home}"))).collect();
         let mut script = String::new();
         for home in &homes {
-            Store::AwsCredentials.put(&stage, home);
-            script.push_str(&format!("HOME={} {} configure list >/dev/null\n", home.display(), tool.display()));
+            let store = Store::GhHosts.put(&stage, home);
+            // It is no JSON, which ends it before it would call anybody.
+            let run = format!("{} sts get-caller-identity --cli-input-json file://{}", tool.display(), store.display());
+            script.push_str(&format!("HOME={} AWS_DEFAULT_REGION=none {run} >/dev/null 2>&1\n", home.display()));
         }
         let watch = Watch::new(&stage).arg("--fail-on").arg("none");
-        let watched = watch.run(["/usr/bin/dash", "-c", &script]);
+        let watched = watch.run(["/usr/bin/dash", "-c", &format!("{script}true")]);
         let stated = format!("by pip's record in {}, which its user can write; {state}", record.display());
         let found = watched.of("unexpected-reader");
         assert!(found.iter().any(|finding| finding.mentions(&stated)), "{stated}: {}", watched.story());
