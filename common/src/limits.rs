@@ -58,6 +58,9 @@ pub const EXEC_DESCRIPTORS: u32 = 1024;
 /// Descriptors of one control message that are looked at; a process can send up to 253 (`SCM_MAX_FD`, include/net/scm.h).
 pub const SCM_DESCRIPTORS: u32 = 64;
 
+/// Most network addresses that are watched.
+pub const MAX_ADDRESSES: u32 = 64;
+
 /// Room for a symbolic link's text or a mount's source as the process gave it.
 pub const TEXT_BYTES: usize = 512;
 

@@ -3,7 +3,7 @@
 
 use crate::{
     fields::Offsets,
-    watch::{FileKey, FileWatch, Filter, NameKey},
+    watch::{Address, FileKey, FileWatch, Filter, NameKey},
 };
 
 // SAFETY: all of them are `repr(C)`, made of integers and arrays of integers, without padding, and any bits are valid.
@@ -16,3 +16,5 @@ unsafe impl aya::Pod for NameKey {}
 unsafe impl aya::Pod for FileKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for FileWatch {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Address {}

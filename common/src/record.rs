@@ -3,7 +3,7 @@
 //! A record is a fixed head followed by bytes whose lengths the head gives. All integers are native endian; kernel
 //! and agent run on the same machine.
 
-use crate::process::ProcessKey;
+use crate::{process::ProcessKey, watch::Address};
 
 /// What a record reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ impl Kind {
     pub const CHANGE: Self = Self(5);
     /// The kernel has written the memory of a process to a file ([`Dump`]).
     pub const DUMP: Self = Self(6);
+    /// A process connected to a watched socket or address ([`Connect`]).
+    pub const CONNECT: Self = Self(7);
 }
 
 /// First in every record.
@@ -413,6 +415,37 @@ impl Change {
     pub const OTHER_IS_TEXT: u16 = 1 << 4;
 }
 
+/// Body of [`Kind::CONNECT`], followed by the path of the socket, where it has one.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Connect {
+    /// Common head; flags are `Connect::*`.
+    pub header: Header,
+    /// Who.
+    pub task: Task,
+    /// Attributes of the socket's file. Zero for an address.
+    pub file: FileFacts,
+    /// The address. Zero for a file.
+    pub address: Address,
+    /// The port, big endian. Zero for a file.
+    pub port: u16,
+    /// Address family, `AF_*`.
+    pub family: u16,
+    /// Which keys matched: `Access::MATCH_*`.
+    pub matched: u16,
+    /// Bytes of the path.
+    pub path_len: u16,
+}
+
+impl Connect {
+    /// The path is cut at its root end.
+    pub const PATH_TRUNCATED: u16 = 1 << 0;
+}
+
 /// Sizes are part of the wire: a change must be made on purpose, on both sides.
 const _: () = {
     assert!(size_of::<Header>() == 24);
@@ -425,4 +458,5 @@ const _: () = {
     assert!(size_of::<Exit>() == 40);
     assert!(size_of::<Access>() == 216);
     assert!(size_of::<Change>() == 192);
+    assert!(size_of::<Connect>() == 200);
 };

@@ -306,6 +306,50 @@ impl FileKey {
     }
 }
 
+/// A network address: 16 bytes in their order, of IPv4 as IPv6 maps it (`::ffff:a.b.c.d`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Address {
+    /// The bytes as they lie in memory, eight in a word.
+    pub words: [u64; 2],
+}
+
+impl Address {
+    /// The address whose four bytes lie in this word.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v4(bytes: u32) -> Self {
+        Self { words: [0, 0xffff_0000 | (bytes as u64) << 32] }
+    }
+
+    /// From its 16 bytes.
+    #[must_use]
+    pub const fn of(bytes: [u8; 16]) -> Self {
+        let [first, second] = [split(bytes, 0), split(bytes, 8)];
+        Self { words: [u64::from_le_bytes(first), u64::from_le_bytes(second)] }
+    }
+
+    /// Its 16 bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        ((self.words[1] as u128) << 64 | self.words[0] as u128).to_le_bytes()
+    }
+}
+
+const fn split(bytes: [u8; 16], from: usize) -> [u8; 8] {
+    let mut half = [0; 8];
+    let mut i = 0;
+    while i < 8 {
+        half[i] = bytes[from + i];
+        i += 1;
+    }
+    half
+}
+
 /// Value of the exact file map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(

@@ -6,6 +6,7 @@
 
 mod access;
 mod change;
+mod connect;
 mod descriptor;
 mod emit;
 mod filter;
@@ -83,6 +84,8 @@ security! {
     lsm_symlink inode_symlink "inode_symlink" "security_inode_symlink" |ctx| change::symlink(ctx.arg(1), ctx.arg(2));
     lsm_mount sb_mount "sb_mount" "security_sb_mount" |ctx| change::mount(ctx.arg(0), ctx.arg(1), ctx.arg(3));
     lsm_move_mount move_mount "move_mount" "security_move_mount" |ctx| change::move_mount(ctx.arg(0), ctx.arg(1));
+    lsm_unix unix_connect "unix_stream_connect" "security_unix_stream_connect" |ctx| connect::unix(ctx.arg(1));
+    lsm_connect socket_connect "socket_connect" "security_socket_connect" |ctx| connect::address(ctx.arg(1));
     lsm_ptrace ptrace_check "ptrace_access_check" "security_ptrace_access_check" |ctx| {
         inspect::checked(ctx.arg(0), ctx.arg(1))
     };
@@ -161,6 +164,12 @@ fn exit_recvmsg(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 fn exit_recvmmsg(ctx: TracePointContext) -> u32 {
     socket::messages(&ctx)
+}
+
+/// Connections, of all families.
+#[tracepoint]
+fn exit_connect(ctx: TracePointContext) -> u32 {
+    connect::returned(&ctx)
 }
 
 /// `TP_PROTO(context, request, ...)`, differently on many kernels.

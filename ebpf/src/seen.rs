@@ -5,6 +5,7 @@ use tokenhound_common::{
     limits::{MAX_SEEN, REPEAT_NS},
     process::ProcessKey,
     record::FileId,
+    watch::Address,
 };
 
 use crate::kernel::{Copied, Load, Pointer, offset};
@@ -37,6 +38,13 @@ impl Key {
     #[inline(always)]
     pub fn file(actor: ProcessKey, task: Pointer, file: FileId, what: u32) -> Self {
         Self::new(actor, task, (file.inode, file.device), what)
+    }
+
+    /// `what` done to an address.
+    #[inline(always)]
+    pub fn address(actor: ProcessKey, task: Pointer, address: Address, what: u32) -> Self {
+        // The halves of watched addresses differ in what is mixed here.
+        Self::new(actor, task, (address.words[0] ^ address.words[1].rotate_left(1), 0), what)
     }
 
     /// `what` done to a process.

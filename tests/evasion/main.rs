@@ -7,6 +7,7 @@
 
 mod below;
 mod calls;
+mod connect;
 mod handover;
 mod identity;
 mod innocent;
@@ -44,6 +45,7 @@ const GROUPS: &[(&str, &[Technique])] = &[
     ("handover", handover::TABLE),
     ("identity", identity::TABLE),
     ("inspection", inspection::TABLE),
+    ("connect", connect::TABLE),
     ("below", below::TABLE),
     ("innocent", innocent::TABLE),
 ];

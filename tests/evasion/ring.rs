@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
     ptr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -39,6 +43,7 @@ pub(crate) const TABLE: &[Technique] = &[
 
 /// `IORING_OP_*`, `IOSQE_*`, `IORING_SETUP_*`, ... (include/uapi/linux/io_uring.h).
 const READ_FIXED: u8 = 4;
+const CONNECT: u8 = 16;
 const OPENAT: u8 = 18;
 const READ: u8 = 22;
 const OPENAT2: u8 = 28;
@@ -195,6 +200,25 @@ impl Ring {
     }
 
     /// Receives a message; `struct msghdr` is the caller's.
+    /// Connects a socket of the process to a path.
+    pub(crate) fn connect(&self, socket: &OwnedFd, path: &Path) -> Outcome {
+        // SAFETY: any bytes are an address; the members that count are set below.
+        let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as u16;
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.len() >= address.sun_path.len() {
+            return absent("the path is too long for an address");
+        }
+        for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+            *to = from.cast_signed();
+        }
+        let pointer = (&raw const address).addr() as u64;
+        let length = size_of_val(&address) as u64;
+        let entry =
+            Entry { opcode: CONNECT, fd: socket.as_raw_fd(), address: pointer, offset: length, ..Entry::default() };
+        self.run(entry).map(drop)
+    }
+
     pub(crate) fn receive(&self, socket: i32, message: &mut libc::msghdr) -> Outcome<i32> {
         let address = ptr::from_mut(message).addr() as u64;
         self.run(Entry { opcode: RECVMSG, fd: socket, address, len: 1, ..Entry::default() })

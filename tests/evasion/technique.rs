@@ -11,6 +11,8 @@ pub(crate) struct Technique {
     pub(crate) act: fn(&Place) -> Outcome,
     ways: &'static [&'static str],
     object: Option<&'static str>,
+    /// Connects to the agent's socket.
+    connects: bool,
     start: Start,
     /// Whether it needs a process to look into, which is not its own child.
     pub(crate) victim: bool,
@@ -35,6 +37,7 @@ impl Technique {
             act,
             ways: &[],
             object: None,
+            connects: false,
             start: Start::Now,
             victim: false,
             limits: &[],
@@ -55,6 +58,11 @@ impl Technique {
         act: fn(&Place) -> Outcome,
     ) -> Self {
         Self { object: Some(object), ..Self::new(name, what, act) }
+    }
+
+    /// Connects to the agent's socket in the home.
+    pub(crate) const fn connects(name: &'static str, what: &'static str, act: fn(&Place) -> Outcome) -> Self {
+        Self { connects: true, ..Self::new(name, what, act) }
     }
 
     /// Must not be reported.
@@ -109,7 +117,7 @@ impl Technique {
             name: self.name.into(),
             group: group.into(),
             start: self.start,
-            finds: reader.into_iter().chain(inspection).collect(),
+            finds: reader.into_iter().chain(inspection).chain(self.connects.then_some(Find::Connection)).collect(),
             limits: self.limits.iter().map(limit).collect(),
             what: self.what.into(),
         }

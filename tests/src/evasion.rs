@@ -17,6 +17,8 @@ pub enum Find {
     Reader(Vec<String>),
     /// `process-inspection` of this object (`environ`, `mem`, ...).
     Inspection(String),
+    /// `agent-socket-access`.
+    Connection,
 }
 
 /// When a technique is started, and whether it waits.
@@ -92,6 +94,9 @@ impl Declared {
 }
 
 fn find(text: &str) -> Option<Find> {
+    if text == "agent-socket-access" {
+        return Some(Find::Connection);
+    }
     match text.split_once(':')? {
         ("unexpected-reader", ways) => Some(Find::Reader(words(ways))),
         ("process-inspection", object) => Some(Find::Inspection(object.into())),
@@ -120,6 +125,7 @@ impl Display for Find {
         match self {
             Self::Reader(ways) => write!(f, "unexpected-reader:{}", list(ways)),
             Self::Inspection(object) => write!(f, "process-inspection:{object}"),
+            Self::Connection => f.write_str("agent-socket-access"),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     finding::{model::Salt, ocsf::Host},
     ingest::{
         decode::{Decoded, Decoder},
-        observation::{Inspected, KernelTime, Object, Observation},
+        observation::{Inspected, KernelTime, Object, Observation, Peer},
         sequence::Ring,
     },
     lineage::{
@@ -102,7 +102,7 @@ impl Kept {
             Observation::Exec(exec) => {
                 self.cgroups.insert(exec.task.key, exec.task.cgroup);
             }
-            Observation::Open(_) | Observation::Change(_) => later.push(observation),
+            Observation::Open(_) | Observation::Change(_) | Observation::Connect(_) => later.push(observation),
             Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => {}
         }
     }
@@ -117,6 +117,11 @@ impl Kept {
                         Inspected::Key(key) => key.tgid,
                         Inspected::Pid(pid) => pid,
                     });
+                }
+            }
+            Observation::Connect(connect) if self.is_of_command(connect.task.key) => {
+                if let Peer::Socket { path, file } = &connect.peer {
+                    self.file(file.id, &path.path);
                 }
             }
             Observation::Change(change) if self.is_of_command(change.task.key) => {
@@ -140,6 +145,7 @@ impl Kept {
             Observation::Dump(dump) => self.holds(dump.process),
             Observation::Open(open) => self.is_of_command(open.task.key) && open.task.key.tgid != self.own,
             Observation::Change(change) => self.is_of_command(change.task.key) && change.task.key.tgid != self.own,
+            Observation::Connect(connect) => self.is_of_command(connect.task.key) && connect.task.key.tgid != self.own,
         }
     }
 

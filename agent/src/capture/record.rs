@@ -23,6 +23,7 @@ pub fn clean(bytes: &[u8], observation: &Observation, out: &mut Vec<u8>) -> Resu
         Observation::Exec(exec) => return self::exec(bytes, exec, out),
         Observation::Open(_) => access(bytes, out),
         Observation::Change(_) => change(bytes, out),
+        Observation::Connect(_) => connect(bytes, out),
         Observation::Dump(_) => dump(bytes, out),
     }
     Ok(())
@@ -95,6 +96,12 @@ fn change(bytes: &[u8], out: &mut Vec<u8>) {
         head.other_len = other.len() as u16;
     }
     put(&head, &[path, other], out);
+}
+
+fn connect(bytes: &[u8], out: &mut Vec<u8>) {
+    let Some(mut head) = head::<record::Connect>(bytes) else { return };
+    wipe(&mut head.task.comm);
+    put(&head, &[Rest::of::<record::Connect>(bytes).take(head.path_len)], out);
 }
 
 fn dump(bytes: &[u8], out: &mut Vec<u8>) {

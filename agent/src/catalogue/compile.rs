@@ -272,7 +272,7 @@ impl WatchPlan {
     pub fn new(stores: &[Store]) -> Self {
         let mut plan = Self::default();
         for (number, store) in stores.iter().enumerate() {
-            for pattern in store.watched_paths() {
+            for pattern in store.watched_paths().chain(store.sockets()) {
                 plan.add(number, pattern.clone());
             }
         }
@@ -283,7 +283,8 @@ impl WatchPlan {
     #[must_use]
     pub fn of_overrides(stores: &[Store], overrides: &EnvOverrides) -> Self {
         let mut plan = Self::default();
-        for (number, store) in stores.iter().enumerate().filter(|(_, store)| store.watched()) {
+        let moved = |store: &&Store| store.watched() || store.sockets().next().is_some();
+        for (number, store) in stores.iter().enumerate().filter(|(_, store)| moved(store)) {
             for (name, value) in overrides.iter() {
                 let moved = store.path_env.iter().filter(|variable| variable.name == name);
                 for template in moved.flat_map(|variable| &variable.templates) {
@@ -292,7 +293,7 @@ impl WatchPlan {
                         plan.add(number, pattern);
                     }
                 }
-                for pattern in store.watched_paths() {
+                for pattern in store.watched_paths().chain(store.sockets()) {
                     if let Anchor::Variable(variable) = pattern.anchor()
                         && variable == name
                         && let Some(pattern) = pattern.at(value)

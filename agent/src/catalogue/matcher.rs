@@ -9,7 +9,7 @@ use globset::{Candidate, GlobSet, GlobSetBuilder};
 
 use super::{
     homes::{EnvOverrides, Homes, clean, system_home},
-    model::{Holds, Store},
+    model::{Holds, Role, Store},
     pattern::{Anchor, Pattern, glob},
 };
 
@@ -78,13 +78,34 @@ impl Matcher {
     /// # Errors
     /// The globs together are too large to compile.
     pub fn new(stores: &[Store]) -> Result<Self, MatcherError> {
+        Self::of(stores, Store::watched, |store| store.watched_paths().collect())
+    }
+
+    /// The same of their sockets.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn sockets(stores: &[Store]) -> Result<Self, MatcherError> {
+        Self::of(stores, |store| store.role == Role::AgentSocket, |store| store.sockets().collect())
+    }
+
+    /// `moved`: what variables of `path_env` move are the paths.
+    fn of(
+        stores: &[Store],
+        moved: fn(&Store) -> bool,
+        paths: for<'a> fn(&'a Store) -> Vec<&'a Pattern>,
+    ) -> Result<Self, MatcherError> {
         let mut home = SetBuilder::default();
         let mut root = SetBuilder::default();
         let mut variables: BTreeMap<&str, (Vec<u32>, SetBuilder)> = BTreeMap::new();
-        for (number, store) in stores.iter().enumerate().filter(|(_, store)| store.watched()) {
+        for (number, store) in stores.iter().enumerate() {
+            let watched = paths(store);
+            if watched.is_empty() && !moved(store) {
+                continue;
+            }
             let number = number as u32;
             let excluded = store.exclude_paths.iter().map(|pattern| (pattern, true));
-            for (pattern, excludes) in store.watched_paths().map(|pattern| (pattern, false)).chain(excluded) {
+            for (pattern, excludes) in watched.into_iter().map(|pattern| (pattern, false)).chain(excluded) {
                 let meaning = Meaning { store: number, excludes, roams: pattern.roams() };
                 let set = match pattern.anchor() {
                     Anchor::Home => &mut home,
@@ -93,7 +114,7 @@ impl Matcher {
                 };
                 set.add(pattern.glob()?, meaning);
             }
-            for variable in &store.path_env {
+            for variable in store.path_env.iter().filter(|_| moved(store)) {
                 let entry = variables.entry(&variable.name).or_default();
                 for template in &variable.templates {
                     if template == "{}" {

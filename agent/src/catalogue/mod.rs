@@ -23,6 +23,7 @@ mod vocabulary;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -53,6 +54,7 @@ pub struct Catalogue {
     interpreters: Interpreters,
     actors: Actors,
     matcher: Matcher,
+    sockets: Matcher,
     numbers: HashMap<String, usize>,
     prints: Prints,
 }
@@ -133,14 +135,18 @@ impl Catalogue {
         if problems.has_errors() {
             return Err(problems);
         }
-        let matcher = Matcher::new(&stores).map_err(|error| {
+        let compiled = Matcher::new(&stores).and_then(|files| Ok((files, Matcher::sockets(&stores)?)));
+        let (matcher, sockets) = compiled.map_err(|error| {
             let mut problems = Problems::new();
             problems.error(Path::new("catalogue"), Place::default(), error.to_string());
             problems
         })?;
         let numbers = numbers(&stores);
         let prints = Prints::new(&stores);
-        Ok(Loaded { catalogue: Self { stores, interpreters, actors, matcher, numbers, prints }, notes: problems })
+        Ok(Loaded {
+            catalogue: Self { stores, interpreters, actors, matcher, sockets, numbers, prints },
+            notes: problems,
+        })
     }
 
     /// Every entry, in the order of the files.
@@ -180,6 +186,23 @@ impl Catalogue {
     #[must_use]
     pub fn stores_for(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) -> Vec<&Store> {
         self.named(&self.matcher.matches(path, homes, overrides), path)
+    }
+
+    /// The stores that a socket at an absolute path belongs to.
+    #[must_use]
+    pub fn sockets_for(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) -> Vec<&Store> {
+        self.named(&self.sockets.matches(path, homes, overrides), path)
+    }
+
+    /// The stores whose tokens an address hands out.
+    pub fn stores_at(&self, address: IpAddr) -> impl Iterator<Item = &Store> {
+        self.stores.iter().filter(move |store| store.addresses.contains(&address))
+    }
+
+    /// Every address that hands out tokens, once.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.stores.iter().flat_map(|store| &store.addresses).copied().collect()
     }
 
     /// The stores that a path may belong to whose components near the root are missing.
@@ -241,7 +264,8 @@ impl Catalogue {
     /// The environment variables that the decoder must keep: those that move a store, and `HOME`.
     #[must_use]
     pub fn environment_variables(&self) -> BTreeSet<String> {
-        self.matcher.variables().map(str::to_owned).chain(["HOME".to_owned()]).collect()
+        let moving = self.matcher.variables().chain(self.sockets.variables());
+        moving.map(str::to_owned).chain(["HOME".to_owned()]).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the catalogue says of a store: the shape of its YAML entries as plain data.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use super::pattern::Pattern;
 pub use super::vocabulary::{
@@ -110,6 +110,8 @@ pub struct Store {
     pub lock_paths: Vec<Pattern>,
     /// Sockets beside the store.
     pub socket_paths: Vec<Pattern>,
+    /// Network addresses that hand the secret out.
+    pub addresses: Vec<IpAddr>,
     /// Where else the secret can be.
     pub non_file_locations: Vec<String>,
     /// Ids of stores at the very same path.
@@ -189,6 +191,12 @@ impl Store {
     #[must_use]
     pub fn watched(&self) -> bool {
         matches!(self.role, Role::Store | Role::Decoy)
+    }
+
+    /// Every pattern whose sockets are watched: an agent's own, and those beside a store.
+    pub fn sockets(&self) -> impl Iterator<Item = &Pattern> {
+        let own = self.paths.iter().filter(|_| self.role == Role::AgentSocket);
+        own.chain(&self.socket_paths)
     }
 
     /// Every pattern whose files are watched: the store's own and its sidecars.

@@ -1,6 +1,6 @@
 //! From YAML nodes to [`Store`]s, with every mistake of every entry.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use super::{
     actors::{Actors, parse_actors},
@@ -63,6 +63,13 @@ impl FromNode for Pattern {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let text = String::from_node(node, reading)?;
         Self::parse(&text).map_err(|error| reading.error(node.place, error.to_string())).ok()
+    }
+}
+
+impl FromNode for IpAddr {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let text = String::from_node(node, reading)?;
+        text.parse().map_err(|_| reading.error(node.place, format!("\"{text}\" is no IP address"))).ok()
     }
 }
 
@@ -283,6 +290,7 @@ struct Location {
     sidecar_paths: Vec<Pattern>,
     lock_paths: Vec<Pattern>,
     socket_paths: Vec<Pattern>,
+    addresses: Vec<IpAddr>,
     path_env: Vec<PathVariable>,
     path_env_notes: Vec<(String, String)>,
     non_file_locations: Vec<String>,
@@ -300,6 +308,7 @@ impl Location {
         let sidecar_paths = patterns("sidecar_paths", reading);
         let lock_paths = patterns("lock_paths", reading);
         let socket_paths = patterns("socket_paths", reading);
+        let addresses = fields.optional("addresses", reading).unwrap_or_default();
         let path_env = fields.optional("path_env", reading).map(|table| variables(table, reading)).unwrap_or_default();
         let path_env_notes = fields
             .optional::<Table<String>>("path_env_notes", reading)
@@ -315,6 +324,7 @@ impl Location {
             sidecar_paths,
             lock_paths,
             socket_paths,
+            addresses,
             path_env,
             path_env_notes,
             non_file_locations,
@@ -461,6 +471,7 @@ fn assemble(
         sidecar_paths: location.sidecar_paths,
         lock_paths: location.lock_paths,
         socket_paths: location.socket_paths,
+        addresses: location.addresses,
         non_file_locations: location.non_file_locations,
         shares_path_with: location.shares_path_with,
         content_regex: content.content_regex,

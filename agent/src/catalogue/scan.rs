@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
@@ -254,7 +255,10 @@ impl Scan<'_> {
 
     fn file(&mut self, path: &Path) {
         let Ok(metadata) = fs::metadata(path) else { return };
-        if !metadata.is_file() || self.catalogue.stores_for(path, self.homes, self.overrides).is_empty() {
+        let kind = metadata.file_type();
+        let known = if kind.is_socket() { Catalogue::sockets_for } else { Catalogue::stores_for };
+        let watched = kind.is_file() || kind.is_socket();
+        if !watched || known(self.catalogue, path, self.homes, self.overrides).is_empty() {
             return;
         }
         let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -140,3 +140,77 @@ fn a_file_that_seldom_holds_a_secret_is_told_from_one_that_does() {
         assert_eq!(catalogue.holds(catalogue.store(id).unwrap(), Path::new(path), &homes), holds, "{path}");
     }
 }
+
+/// Programs and what they may ask for without opening a store: agents, addresses, other programs.
+#[test]
+fn who_may_ask_and_who_may_not() {
+    use crate::{
+        catalogue::{
+            expect::{Asks, asks, tests::program},
+            model::ReaderRole,
+        },
+        lineage::model::{Script, Writable},
+    };
+    let catalogue = shipped_catalogue();
+    let ask = |store: &str, path: &str, script: Option<&str>, writable: Writable| {
+        let mut process = program(path, writable);
+        process.script = script.map(|path| Script::File { path: path.into(), writable: Writable::No });
+        let home = Some(std::path::Path::new("/home/ann"));
+        asks(catalogue.store(store).unwrap(), &process, home, catalogue.interpreters())
+    };
+    let owner = Asks::As(ReaderRole::Owner);
+    for (store, path, script, wanted) in [
+        ("ssh-agent-socket", "/usr/bin/ssh-add", None, owner),
+        ("ssh-agent-socket", "/usr/bin/socat", None, Asks::Not),
+        ("ssh-agent-socket", "/usr/bin/python3", Some("/srv/deploy.py"), Asks::Weakly),
+        ("gpg-agent-socket", "/usr/bin/gpg", None, owner),
+        ("gpg-agent-socket", "/usr/bin/nc.openbsd", None, Asks::Not),
+        ("gnome-keyring-control", "/usr/bin/gnome-keyring-daemon", None, owner),
+        ("gnome-keyring-control", "/usr/bin/python3", Some("/srv/x.py"), Asks::Not),
+        ("git-credential-cache", "/usr/lib/git-core/git-credential-cache", None, owner),
+        ("instance-metadata", "/usr/bin/python3", Some("/usr/bin/cloud-init"), owner),
+        ("instance-metadata", "/usr/bin/amazon-ssm-agent", None, owner),
+        ("instance-metadata", "/usr/bin/python3", Some("/srv/app.py"), Asks::Weakly),
+        ("instance-metadata", "/usr/bin/curl", None, Asks::Not),
+        // Those that are meant to ask another program count here, and nowhere else.
+        ("gcloud-credentials-db", "/usr/bin/kubectl", None, Asks::As(ReaderRole::Indirect)),
+    ] {
+        assert_eq!(ask(store, path, script, Writable::No), wanted, "{store} {path} {script:?}");
+    }
+    assert_eq!(ask("gpg-agent-socket", "/home/ann/bin/gpg", None, Writable::Yes), Asks::Not, "a name is no proof");
+}
+
+#[test]
+fn sockets_are_not_stores_and_stores_are_no_sockets() {
+    use crate::catalogue::homes::{EnvOverrides, Homes};
+    let catalogue = shipped_catalogue();
+    let homes = Homes::new(["/home/ann".into()]);
+    let mut moved = EnvOverrides::new();
+    moved.learn("SSH_AUTH_SOCK", "/srv/agent.7".as_ref(), None);
+    moved.learn("GNUPGHOME", "/srv/gpg".as_ref(), None);
+    let ids = |stores: Vec<&crate::catalogue::model::Store>| -> Vec<String> {
+        stores.into_iter().map(|store| store.id.clone()).collect()
+    };
+    for (path, wanted) in [
+        ("/home/ann/.gnupg/S.gpg-agent", "gpg-agent-socket"),
+        ("/run/user/1000/gnupg/d.abc/S.gpg-agent.extra", "gpg-agent-socket"),
+        ("/srv/gpg/S.gpg-agent", "gpg-agent-socket"),
+        ("/srv/agent.7", "ssh-agent-socket"),
+        ("/tmp/ssh-AbC/agent.12", "ssh-agent-socket"),
+        ("/home/ann/.cache/git/credential/socket", "git-credential-cache"),
+        ("/run/user/1000/bus", ""),
+        ("/run/docker.sock", ""),
+        ("/home/ann/.ssh/id_ed25519", ""),
+    ] {
+        let found = ids(catalogue.sockets_for(path.as_ref(), &homes, &moved));
+        assert_eq!(found.first().map_or("", String::as_str), wanted, "{path}: {found:?}");
+        let store = ids(catalogue.stores_for(path.as_ref(), &homes, &moved));
+        assert!(wanted.is_empty() || !store.iter().any(|id| id == wanted), "{path} is read as {store:?}");
+    }
+    let metadata =
+        ["169.254.169.254", "fd00:ec2::254", "168.63.129.16", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+    let all = catalogue.addresses();
+    assert!(metadata.iter().all(|address| all.contains(&address.parse().unwrap())), "{all:?}");
+    assert!(all.len() as u32 <= tokenhound_common::limits::MAX_ADDRESSES);
+    assert_eq!(ids(catalogue.stores_at("169.254.169.254".parse().unwrap()).collect()), ["instance-metadata"]);
+}

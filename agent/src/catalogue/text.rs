@@ -144,6 +144,8 @@ fn places(page: &mut Page, store: &Store) {
     page.patterns("locks", &store.lock_paths);
     page.patterns("sockets", &store.socket_paths);
     page.list("elsewhere", &store.non_file_locations);
+    let addresses: Vec<_> = store.addresses.iter().map(ToString::to_string).collect();
+    page.list("addresses", &addresses);
     page.list("printed by", &store.prints);
     for variable in &store.path_env {
         page.fact("moved by", format!("${} -> {}", variable.name, variable.templates.join(", ")));

@@ -1,5 +1,7 @@
 //! The engine's input: one access with every fact about it. Facts are gathered at the edge; rules follow in `detect`.
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::{IpAddr, SocketAddr};
 use std::{path::PathBuf, time::SystemTime};
 
 use tokenhound_common::record::FileFacts;
@@ -56,6 +58,20 @@ pub enum Service {
         /// Where its output goes.
         output: Stream,
     },
+    /// A connection to the socket of whoever keeps it.
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// The name it is known by, where it was reached by another one.
+        known_as: Option<PathBuf>,
+    },
+    /// A connection to an address that hands it out.
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
 }
 
 impl Service {
@@ -64,6 +80,8 @@ impl Service {
     pub fn words(&self) -> String {
         match self {
             Self::Print { command, output } => format!("`{command}` to {}", output.name()),
+            Self::Socket { path, .. } => path.display().to_string(),
+            Self::Address { address, port } => SocketAddr::new(*address, *port).to_string(),
         }
     }
 }

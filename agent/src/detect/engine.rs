@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::{
     access::{Access, Service, Target},
+    agent_socket_access::AgentSocketAccess,
     credential_sweep::CredentialSweep,
     decoy_read::DecoyRead,
     injected_reader::InjectedReader,
@@ -39,6 +40,7 @@ pub struct Engine {
     sweep: CredentialSweep,
     decoy: DecoyRead,
     printed: TokenPrinted,
+    agents: AgentSocketAccess,
     inspection: ProcessInspection,
     injected: InjectedReader,
     degraded: SensorDegraded,
@@ -64,6 +66,7 @@ impl Engine {
             sweep: CredentialSweep::default(),
             decoy: DecoyRead::default(),
             printed: TokenPrinted::default(),
+            agents: AgentSocketAccess::default(),
             inspection: ProcessInspection::default(),
             injected: InjectedReader::default(),
             degraded: SensorDegraded::default(),
@@ -99,6 +102,7 @@ impl Engine {
         let read = unexpected(judgements);
         let finding = match service {
             Service::Print { .. } => self.printed.print(&self.salt, access, &read),
+            Service::Socket { .. } | Service::Address { .. } => self.agents.connect(&self.salt, access, &read),
         };
         Outcome { findings: finding.into_iter().collect(), verdicts: Vec::new() }
     }
@@ -164,12 +168,13 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 7] {
+    pub fn evictions(&self) -> [(&'static str, u64); 8] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
             ("decoy_read", self.decoy.evicted()),
             ("token_printed", self.printed.evicted()),
+            ("agent_socket_access", self.agents.evicted()),
             ("process_inspection", self.inspection.evicted()),
             ("injected_reader", self.injected.evicted()),
             ("sensor_degraded", self.degraded.evicted()),

@@ -1,5 +1,6 @@
 //! From accesses to findings.
 pub mod access;
+pub mod agent_socket_access;
 pub mod change;
 pub mod credential_sweep;
 pub mod decoy_read;

@@ -40,6 +40,13 @@ pub enum Deed<'a> {
     Injection(Injection),
     /// A decoy was read.
     Decoy,
+    /// A program connected to whoever keeps or hands out tokens.
+    Connect {
+        /// The most dangerous of what is concerned.
+        store: &'a StoreFacts,
+        /// It is a kind of program that may, but any thief can be one.
+        weak: bool,
+    },
     /// A store was read by an expected reader that is not what it was.
     Changed,
     /// A store's own program printed a token for somebody.
@@ -212,8 +219,12 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
     if person && at_own_terminal(deed, manner, &mut assessment) {
         return assessment;
     }
+    if let Deed::Connect { weak: true, .. } = deed {
+        let reason = "programs of that kind use it on an ordinary day";
+        assessment.step(-1, reason.to_owned());
+    }
     up(actor, manner, &mut assessment);
-    if let Deed::Read { store, weak } = deed
+    if let Deed::Read { store, weak } | Deed::Connect { store, weak } = deed
         && person
         && (weak || store.broad)
     {
@@ -271,6 +282,12 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             Severity::Critical,
             "it is a decoy: it holds no token, no tool knows it, and nobody has a reason to read it".to_owned(),
         ),
+        Deed::Connect { store, .. } if store.tier <= 1 && !store.broad => {
+            (Severity::High, format!("{} is tier 1 and few programs use it", store.id))
+        }
+        Deed::Connect { store, .. } => {
+            (Severity::Medium, format!("whoever may ask {} acts as the owner of what it keeps", store.id))
+        }
         Deed::Print { output, .. } => (Severity::Medium, words::where_output_goes(output).to_owned()),
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),

@@ -73,7 +73,7 @@ impl TokenPrinted {
 fn finding(salt: &Salt, access: &Access, read: &Unexpected<'_>, repeated: u64) -> Option<Finding> {
     let (printer, store) = (access.chain.processes.first()?, read.stores.first()?);
     let Target::Service { service, .. } = &access.target else { return None };
-    let Service::Print { command, output } = service;
+    let Service::Print { command, output } = service else { return None };
     let deed = Deed::Print { output: *output, weak: read.weak };
     let Assessment { severity, mut reasons } = severity::assess(deed, &access.actor, Manner::of(access));
     reasons.extend(read.why.iter().map(|why| visible::text(why)));

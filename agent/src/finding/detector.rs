@@ -147,7 +147,22 @@ detectors! {
         built: true,
     };
     /// Use of an agent's socket.
-    AgentSocketAccess: later("agent-socket-access", "An agent socket was used by an unexpected program", "An ssh-agent, gpg-agent or keyring socket was used by an unexpected program.", &[std_::SSH_HIJACKING, std_::PASSWORD_STORES], &[std_::NHI_THIRD_PARTY]);
+    AgentSocketAccess: Meta {
+        name: "agent-socket-access",
+        title: "An agent socket or a metadata address was used by an unexpected program",
+        meaning: "A program connected to the socket of an agent that keeps keys or tokens (ssh-agent, gpg-agent, the control socket of a keyring, git's credential cache, the sockets that editors forward), or to an address that hands out the machine's or the container's own tokens (169.254.169.254, fd00:ec2::254, 168.63.129.16, 169.254.170.2, 169.254.170.23, fd00:ec2::23), and is none of the programs that the catalogue lists for it. No store is opened: the agent signs, or the address answers, for whoever asks. A socket is known by its file, whatever name leads to it, and is found where variables have moved it (SSH_AUTH_SOCK, GNUPGHOME).",
+        severity: "high where few programs belong, medium where many do; one step less for generic programs that are listed (an interpreter with the vendor's library), and for an installed program that a person typed; high at least for a package script or an AI agent, and for code from a command line or an input. The same process at the same store is told once in 60 seconds. Helpers that print a token (docker-credential-*) are told by token-printed. Programs on the D-Bus session bus are not told apart by what they ask: every program of a desktop connects there.",
+        remediation: &[
+            "Find out what the program is and who started it: the lineage names every program above it.",
+            "If it had no business there: take the keys out of the agent (`ssh-add -D`), and treat what they open as entered; for a metadata address replace the role's or the workload's credentials.",
+            "For machines in a cloud: demand a token for the metadata service (IMDSv2) and limit its hops to 1.",
+            "If it is in order, add a policy exception for this store and this reader.",
+        ],
+        attacks: &[std_::SSH_HIJACKING, std_::PASSWORD_STORES, std_::STEAL_ACCESS_TOKEN],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_THIRD_PARTY],
+        csf: &[std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
     /// A token lives on without its session.
     TokenOutlivedSession: later("token-outlived-session", "A token outlived the session that created it", "The session that created a token is over; the token is still valid and in place.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING, std_::NHI_LONG_LIVED]);
     /// A person's token in automation.

@@ -366,6 +366,11 @@ fn resources(finding: &Finding, host: &Host) -> Value {
 fn service(service: &Service) -> Value {
     match service {
         Service::Print { command, output } => json!({"prints": visible::text(command), "output": output.name()}),
+        Service::Socket { path, known_as: None } => json!({"socket": visible::lossless(path)}),
+        Service::Socket { path, known_as: Some(known) } => {
+            json!({"socket": visible::lossless(path), "known_as": visible::lossless(known)})
+        }
+        Service::Address { address, port } => json!({"address": address.to_string(), "port": port}),
     }
 }
 

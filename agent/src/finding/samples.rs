@@ -112,6 +112,15 @@ pub(crate) fn token_printed() -> Finding {
     engine().access(&access_at(0.5, chain, target), &[judgement]).findings.remove(0)
 }
 
+/// A metadata address, by `curl`.
+pub(crate) fn agent_socket_access() -> Finding {
+    let service = Service::Address { address: [169, 254, 169, 254].into(), port: 80 };
+    let target = Target::Service { stores: vec!["instance-metadata".to_owned()], service };
+    let judgement = unexpected(store("instance-metadata", "instance-metadata", 1));
+    let chain = under_shell(with_args(process(4242, 812, "/usr/bin/curl"), "curl http://169.254.169.254/"));
+    engine().access(&access_at(0.75, chain, target), &[judgement]).findings.remove(0)
+}
+
 /// `ps auxe`.
 pub(crate) fn process_inspection() -> Finding {
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/ps"), "ps auxe"));
@@ -146,6 +155,7 @@ pub(crate) fn all() -> Vec<Finding> {
     let mut all = vec![unexpected_reader(), awkward(), credential_sweep(), process_inspection(), unresolved()];
     all.push(decoy_read());
     all.push(token_printed());
+    all.push(agent_socket_access());
     all.extend(lost());
     all.extend(silent_probe());
     all[0].latency = Some(Duration::from_micros(1500));

@@ -1,5 +1,7 @@
 //! From bytes to observations. Total: any bytes give an observation or an error, never a panic.
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::{IpAddr, Ipv6Addr};
 use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use foldhash::fast::RandomState;
@@ -12,8 +14,8 @@ use zerocopy::FromBytes;
 use crate::ingest::{
     loading,
     observation::{
-        Change, Comm, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object, Observation, Open,
-        OpenMode, Place, Stream, Task, Way, What,
+        Change, Comm, Connect, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object,
+        Observation, Open, OpenMode, Peer, Place, Stream, Task, Way, What,
     },
     redact,
     texts::Writer,
@@ -100,6 +102,7 @@ impl Decoder {
             }
             Kind::ACCESS => Observation::Open(Box::new(open(bytes)?)),
             Kind::CHANGE => Observation::Change(Box::new(change(bytes)?)),
+            Kind::CONNECT => Observation::Connect(Box::new(connect(bytes)?)),
             Kind::DUMP => Observation::Dump(dump(bytes)?),
             Kind(other) => return Err(DecodeError::Kind(other)),
         };
@@ -229,6 +232,21 @@ fn object(open: &record::Access) -> Result<Object, DecodeError> {
     let pid_only = open.header.flags & record::Access::TARGET_PID != 0;
     let inspected = if pid_only { Inspected::Pid(open.target.tgid) } else { Inspected::Key(open.target) };
     Ok(Object::Process(inspection, inspected))
+}
+
+fn connect(bytes: &[u8]) -> Result<Connect, DecodeError> {
+    let (connect, rest) = head::<record::Connect>(bytes, Kind::CONNECT.0)?;
+    let mut rest = Sections { rest, kind: Kind::CONNECT.0, len: bytes.len() };
+    let truncated = connect.header.flags & record::Connect::PATH_TRUNCATED != 0;
+    let path = rest.take(connect.path_len)?;
+    let peer = if path.is_empty() {
+        let address = Ipv6Addr::from(connect.address.bytes());
+        Peer::Address { address: IpAddr::V6(address).to_canonical(), port: u16::from_be(connect.port) }
+    } else {
+        Peer::Socket { path: kernel_path(path, truncated), file: connect.file }
+    };
+    let canary = connect.matched & record::Access::MATCH_CANARY != 0;
+    Ok(Connect { time: KernelTime(connect.header.time_ns), task: task(&connect.task), peer, canary })
 }
 
 fn dump(bytes: &[u8]) -> Result<Dump, DecodeError> {

@@ -1,5 +1,7 @@
 //! What the decoder makes of a record: owned, typed, complete, and without secrets.
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::IpAddr;
 use std::{
     borrow::Cow,
     fmt,
@@ -26,6 +28,8 @@ pub enum Observation {
     Exec(Box<Exec>),
     /// A process ended.
     Exit(Exit),
+    /// A process connected to a socket or an address.
+    Connect(Box<Connect>),
     /// A watched file or another process was accessed.
     Open(Box<Open>),
     /// A watched file was changed otherwise than through a descriptor.
@@ -44,6 +48,7 @@ impl Observation {
             Self::Exit(exit) => exit.time,
             Self::Open(open) => open.time,
             Self::Change(change) => change.time,
+            Self::Connect(connect) => connect.time,
             Self::Dump(dump) => dump.time,
         }
     }
@@ -226,6 +231,38 @@ pub struct Exit {
     pub time: KernelTime,
     /// The process that ended.
     pub process: ProcessKey,
+}
+
+/// See [`tokenhound_common::record::Connect`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connect {
+    /// When.
+    pub time: KernelTime,
+    /// Who.
+    pub task: Task,
+    /// To what.
+    pub peer: Peer,
+    /// It is the agent's own test.
+    pub canary: bool,
+}
+
+/// What was connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A socket with a name.
+    Socket {
+        /// Its path.
+        path: KernelPath,
+        /// Its file.
+        file: FileFacts,
+    },
+    /// An address.
+    Address {
+        /// Of IPv4 also where it was reached as IPv6.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+    },
 }
 
 /// See [`tokenhound_common::record::Dump`].

@@ -97,6 +97,7 @@ impl Table {
             Observation::Exit(exit) => self.exit(exit),
             Observation::Open(open) => self.open(&open.task, open.time),
             Observation::Change(change) => self.open(&change.task, change.time),
+            Observation::Connect(connect) => self.open(&connect.task, connect.time),
             // The exit that follows ends it.
             Observation::Dump(_) => Change::None,
         }

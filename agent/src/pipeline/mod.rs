@@ -234,6 +234,9 @@ impl Pipeline {
         }
         let plan = flow.plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
+        for address in flow.core.catalogue().addresses() {
+            sensor.keys.watch_address(address, 0)?;
+        }
         let (homes, overrides) = (flow.core.homes().clone(), flow.core.overrides().clone());
         let looked =
             Looked { catalogue: Arc::clone(flow.core.catalogue()), plan, homes, overrides, state: parts.state.clone() };

@@ -325,7 +325,9 @@ impl Looker {
         let mounts = Mounts::read().unwrap_or_default();
         let inodes: HashSet<u64> = self.seen.keys().map(|key| key.inode).collect();
         for path in new.iter().flat_map(|directory| entries(directory, &inodes)) {
-            if self.catalogue.stores_for(&path, &self.homes, &self.overrides).is_empty() {
+            let (homes, overrides) = (&self.homes, &self.overrides);
+            let stores = self.catalogue.stores_for(&path, homes, overrides);
+            if stores.is_empty() && self.catalogue.sockets_for(&path, homes, overrides).is_empty() {
                 continue;
             }
             let Ok(id) = mounts.identify(&path) else { continue };

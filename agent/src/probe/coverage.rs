@@ -92,6 +92,24 @@ pub const ROWS: &[Row] = &[
         "the close of a store that was open for writing",
         Sees::If("within a second; in between it is looked at from outside"),
     ),
+    Row::all(
+        "connect to the socket of an agent, whatever name leads to it; to a metadata address, over TCP or a connected UDP socket",
+        Sees::Yes,
+    ),
+    Row::but_tracepoint(
+        "connect by a request of io_uring, or by a 32-bit program",
+        Sees::No("no call of the process connects, and no event carries the socket"),
+    ),
+    Row {
+        what: "a connect that fails",
+        lsm: Sees::If("it is to a metadata address, and no other security module refused it first"),
+        fentry: Sees::If("it is to a metadata address"),
+        tracepoint: Sees::No("the socket tells whom it is connected to"),
+    },
+    Row::all(
+        "data sent to a metadata address without connect; sockets without a file (abstract names), datagram sockets; a connection that another process made and passed on",
+        Sees::No("nothing is asked of the kernel that names a file or a watched address"),
+    ),
     Row::all("below the file system: block devices, snapshots, swap", Sees::No("the store is not opened")),
 ];
 

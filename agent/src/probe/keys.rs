@@ -1,12 +1,12 @@
 //! The watch keys in the kernel: exact maps, and the filter in front of them.
 
-use std::collections::HashMap as Mirror;
+use std::{collections::HashMap as Mirror, net::IpAddr};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use tokenhound_common::{
     limits::MAX_FILE_IDS,
     record::FileId,
-    watch::{FileKey, FileWatch, Filter, NameKey, Role, Shape},
+    watch::{Address, FileKey, FileWatch, Filter, NameKey, Role, Shape},
 };
 
 /// Why watch keys could not be set.
@@ -40,22 +40,24 @@ pub struct Keys {
     filter: Array<MapData, Filter>,
     file_ids: HashMap<MapData, FileKey, FileWatch>,
     name_keys: HashMap<MapData, NameKey, u32>,
+    addresses: HashMap<MapData, Address, u32>,
     bits: Box<Filter>,
     files: Mirror<FileKey, FileWatch>,
 }
 
 impl Keys {
-    /// Takes over the three maps; nothing is watched yet.
+    /// Takes over the maps; nothing is watched yet.
     ///
     /// # Errors
     ///
     /// When a map has another type than expected.
-    pub fn new(filter: Map, file_ids: Map, name_keys: Map) -> Result<Self, KeysError> {
+    pub fn new(filter: Map, file_ids: Map, name_keys: Map, addresses: Map) -> Result<Self, KeysError> {
         let open = |name| move |source| KeysError::Open { name, source };
         Ok(Self {
             filter: filter.try_into().map_err(open("filter"))?,
             file_ids: file_ids.try_into().map_err(open("FILE_IDS"))?,
             name_keys: name_keys.try_into().map_err(open("NAME_KEYS"))?,
+            addresses: addresses.try_into().map_err(open("ADDRESSES"))?,
             bits: Box::new(Filter::EMPTY),
             files: Mirror::new(),
         })
@@ -98,6 +100,26 @@ impl Keys {
         self.bits.add_file(key.inode);
         self.publish()?;
         Ok(known.is_none())
+    }
+
+    /// Watches connections to an address. Those beyond [`tokenhound_common::limits::MAX_ADDRESSES`] are refused.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the update.
+    pub fn watch_address(&mut self, address: IpAddr, flags: u32) -> Result<(), KeysError> {
+        let failed = |source| KeysError::Update { name: "ADDRESSES", source };
+        self.addresses.insert(key_of(address), flags, 0).map_err(failed)
+    }
+
+    /// Stops watching an address.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the update.
+    pub fn forget_address(&mut self, address: IpAddr) -> Result<(), KeysError> {
+        let failed = |source| KeysError::Update { name: "ADDRESSES", source };
+        self.addresses.remove(&key_of(address)).map_err(failed)
     }
 
     /// Lets entries of directories with these names through to the exact match: the kernel looks at the id of a
@@ -181,4 +203,11 @@ impl Keys {
     fn publish(&mut self) -> Result<(), KeysError> {
         self.filter.set(0, *self.bits, 0).map_err(|source| KeysError::Update { name: "filter", source })
     }
+}
+
+fn key_of(address: IpAddr) -> Address {
+    Address::of(match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    })
 }

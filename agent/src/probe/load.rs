@@ -180,6 +180,7 @@ impl Sensor {
                 take(&mut ebpf, ".bss.filter")?,
                 take(&mut ebpf, "FILE_IDS")?,
                 take(&mut ebpf, "NAME_KEYS")?,
+                take(&mut ebpf, "ADDRESSES")?,
             )?,
             holders: Holders::new(take(&mut ebpf, "HOLDERS")?)
                 .map_err(|source| LoadError::Map { name: "HOLDERS", source })?,

@@ -31,6 +31,8 @@ pub enum Purpose {
     Inherit,
     /// Files that io_uring opens and reads.
     Ring,
+    /// Connections to sockets and addresses.
+    Connect,
     /// Looking into other processes.
     Inspect,
     /// Names, permissions, size and mounts of stores.
@@ -83,9 +85,11 @@ pub const LIFE: [Hook; 4] = [
 
 /// Hooks of the security modules: program on tier `lsm`, hook, program on tier `fentry`, function, purpose. The first
 /// makes the tier.
-const SECURITY: [(&str, &str, &str, &str, Purpose); 12] = [
+const SECURITY: [(&str, &str, &str, &str, Purpose); 14] = [
     ("lsm_file_open", "file_open", "file_open", "security_file_open", Purpose::Open),
     ("lsm_receive", "file_receive", "file_receive", "security_file_receive", Purpose::Receive),
+    ("lsm_unix", "unix_stream_connect", "unix_connect", "security_unix_stream_connect", Purpose::Connect),
+    ("lsm_connect", "socket_connect", "socket_connect", "security_socket_connect", Purpose::Connect),
     ("lsm_ptrace", "ptrace_access_check", "ptrace_check", "security_ptrace_access_check", Purpose::Inspect),
     ("lsm_link", "inode_link", "inode_link", "security_inode_link", Purpose::Change),
     ("lsm_rename", "inode_rename", "inode_rename", "security_inode_rename", Purpose::Change),
@@ -108,7 +112,7 @@ pub const PEEK: [Hook; 2] = [
 
 /// Tier `tracepoint`. The kernel may have no `open` and `creat`; `openat` makes the tier, because libc uses it for nearly
 /// every open.
-const CALLS: [Hook; 21] = [
+const CALLS: [Hook; 22] = [
     Hook::new("exit_open", Attach::Call("sys_exit_open"), Purpose::Open),
     Hook::new("exit_openat", Attach::Call(OPENAT), Purpose::Open),
     Hook::new("exit_openat2", Attach::Call("sys_exit_openat2"), Purpose::Open),
@@ -117,6 +121,7 @@ const CALLS: [Hook; 21] = [
     Hook::new("exit_getfd", Attach::Call("sys_exit_pidfd_getfd"), Purpose::Receive),
     Hook::new("exit_recvmsg", Attach::Call("sys_exit_recvmsg"), Purpose::Receive),
     Hook::new("exit_recvmmsg", Attach::Call("sys_exit_recvmmsg"), Purpose::Receive),
+    Hook::new("exit_connect", Attach::Call("sys_exit_connect"), Purpose::Connect),
     Hook::new("uring_complete", Attach::Typed(RING), Purpose::Ring),
     Hook::new("exit_ptrace", Attach::Call("sys_exit_ptrace"), Purpose::Inspect),
     Hook::new("exit_vm_readv", Attach::Call("sys_exit_process_vm_readv"), Purpose::Inspect),

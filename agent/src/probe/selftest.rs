@@ -16,12 +16,12 @@ use tokenhound_common::{
 use crate::{
     ingest::{
         decode::{Decoded, Decoder},
-        observation::{Object, Observation, Way},
+        observation::{Object, Observation, Peer, Way},
         sequence::Ring,
     },
     kernel::file_id,
     probe::{
-        canary::{Canary, child, descriptors, names},
+        canary::{Canary, child, descriptors, names, sockets},
         load::Sensor,
         plan::{self, Attach, Hook, Purpose},
     },
@@ -45,6 +45,7 @@ struct Scene {
     open: File,
     id: FileId,
     child: child::Canary,
+    socket: sockets::Canary,
     /// A process that has ended.
     gone: u32,
 }
@@ -56,7 +57,9 @@ impl Scene {
         let id = file_id::of(file.path()).map_err(|error| format!("identify the canary file: {error}"))?;
         let open = File::open(file.path()).map_err(|error| format!("open the canary file: {error}"))?;
         let child = child::Canary::start().map_err(|error| format!("start a child: {error}"))?;
-        Ok(Self { file, open, id, child, gone: provoke_life()? })
+        let socket = sockets::Canary::create(file.path())
+            .map_err(|error| format!("create the canary socket in {}: {error}", directory.display()))?;
+        Ok(Self { file, open, id, child, socket, gone: provoke_life()? })
     }
 
     /// Does what `hook` must see.
@@ -73,6 +76,8 @@ impl Scene {
                 descriptors::read(&self.open, call.unwrap_or(if maps { "mmap" } else { "read" }))
             }
             Purpose::Inherit => self.inherit(),
+            Purpose::Connect if bare(place) == "socket_connect" => sockets::address(),
+            Purpose::Connect => self.socket.connect(),
             Purpose::Inspect => self.child.inspect(place),
             Purpose::Change => names::change(self.file.path(), bare(place)),
         }
@@ -102,6 +107,10 @@ impl Scene {
                 let way = if hook.place().contains("mmap") { Way::Map } else { Way::Read };
                 open.canary && open.way == way
             }
+            (Purpose::Connect, Observation::Connect(connect)) => {
+                let address = matches!(connect.peer, Peer::Address { .. });
+                connect.canary && address == (bare(hook.place()) == "socket_connect")
+            }
             (Purpose::Inspect, Observation::Open(open)) => {
                 let how = child::Canary::shows(hook.place());
                 open.task.key.tgid == own && matches!(open.object, Object::Process(seen, _) if Some(seen) == how)
@@ -128,7 +137,10 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
         // Links and mounts are told by the names they are given.
         let name = scene.file.path().file_name().unwrap_or_default();
         sensor.keys.watch_directories([name.as_encoded_bytes()]);
-        watch(sensor, scene.id).map(|()| scene)
+        watch(sensor, scene.id)?;
+        watch(sensor, scene.socket.id())?;
+        let watched = sensor.keys.watch_address(sockets::ADDRESS, FileWatch::CANARY);
+        watched.map(|()| scene).map_err(|error| error.to_string())
     });
     let life = |hook: &&Hook| hook.purpose == Purpose::Life;
     // What was done before we asked for it to be told is told all the same.
@@ -159,6 +171,8 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
     if let Ok(scene) = &scene {
         // Its place in the filter stays until the next scan; the exact map no longer knows the file.
         let _ = sensor.keys.forget(FileKey::of(scene.id));
+        let _ = sensor.keys.forget(FileKey::of(scene.socket.id()));
+        let _ = sensor.keys.forget_address(sockets::ADDRESS);
     }
     if let Err(error) = sensor.set_proving(false) {
         tracing::warn!(%error, "the programs go on reporting the agent itself");

@@ -8,9 +8,10 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     mem::MaybeUninit,
+    net::TcpStream,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::Path,
     process::{Command, ExitCode, Stdio, exit},
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
             println!("ready");
             io::stdin().read_to_end(&mut Vec::new()).expect("wait for the end of the input");
         }
+        ["connect", socket] => drop(UnixStream::connect(socket).expect("connect")),
+        ["dial", address] => drop(TcpStream::connect(address).expect("connect")),
         ["trace", program] => trace(program),
         // What follows are the names of real tools: as such it reads its own store, when its input is closed.
         [] | ["-jar", _] => {

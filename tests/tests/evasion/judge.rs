@@ -60,6 +60,7 @@ fn one(find: &Find, reader: &Reader, played: &Played) -> (Seen, Vec<String>) {
     let fits = |finding: &&Finding| match find {
         Find::Reader(_) => finding.detector() == "unexpected-reader",
         Find::Inspection(object) => finding.detector() == "process-inspection" && finding.object() == object,
+        Find::Connection => finding.detector() == "agent-socket-access",
     };
     let found: Vec<&Finding> = played.findings.iter().filter(fits).collect();
     let by_reader: Vec<&Finding> = found.iter().copied().filter(|finding| is_by(finding, reader)).collect();
@@ -98,6 +99,10 @@ fn wrong(find: &Find, finding: &Finding, told: &Told) -> Vec<String> {
             differ("target", format!("{:?}", finding.target_pid()), format!("{:?}", told.target));
             return problems;
         }
+        Find::Connection => {
+            differ("store", finding.stores().join(","), "gpg-agent-socket".into());
+            return problems;
+        }
     };
     differ("store", finding.stores().join(","), Store::AwsCredentials.id().into());
     let seen = Path::new(finding.path());
@@ -128,6 +133,7 @@ fn strangers(reader: &Reader, played: &Played) -> Vec<String> {
         played.declared.finds.iter().any(|find| match find {
             Find::Reader(_) => finding.detector() == "unexpected-reader",
             Find::Inspection(_) => finding.detector() == "process-inspection",
+            Find::Connection => finding.detector() == "agent-socket-access",
         })
     };
     let helper = |finding: &Finding| finding.pid() != Some(reader.pid) && finding.detector() == "unexpected-reader";

@@ -19,6 +19,7 @@ mod printed;
 mod readers;
 mod restart;
 mod runners;
+mod sockets;
 mod sweeps;
 mod thieves;
 mod verifier;

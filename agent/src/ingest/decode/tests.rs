@@ -3,6 +3,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 use tokenhound_common::{
     limits::{ARGS_BYTES, ENV_BYTES, PATH_BYTES},
     record::{FileFacts, FileId},
+    watch::Address,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -250,7 +251,7 @@ fn a_record_cut_anywhere_is_an_error() {
 
 #[test]
 fn what_it_does_not_know_is_an_error() {
-    for kind in [0, 7, 255, u16::MAX] {
+    for kind in [0, 8, 255, u16::MAX] {
         let bytes = record_of(&Header { kind, ..Header::default() }, &[&[0; 512]]);
         assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Kind(kind));
     }
@@ -458,4 +459,39 @@ fn any_bytes_are_decoded_or_refused() {
         }
     }
     assert!(read > 10_000 && refused > 10_000, "{read} read, {refused} refused");
+}
+
+#[test]
+fn a_connection_is_to_a_path_or_to_an_address() {
+    let head = |address: Address, path: &[u8]| record::Connect {
+        header: header(Kind::CONNECT, 0),
+        task: raw_task(),
+        file: facts(),
+        address,
+        port: 80u16.to_be(),
+        family: 2,
+        matched: 0,
+        path_len: path.len() as u16,
+    };
+    let path = b"S.gpg-agent\0gnupg\0run\0".as_slice();
+    let metadata = core::net::Ipv6Addr::from([0, 0, 0, 0, 0, 0xffff, 0xa9fe, 0xa9fe]);
+    let address = Address::of(metadata.octets());
+    assert_eq!(address, Address::v4(u32::from_ne_bytes([169, 254, 169, 254])));
+    for (bytes, peer) in [
+        (
+            record_of(&head(Address::default(), path), &[path]),
+            Peer::Socket {
+                path: KernelPath { path: "/run/gnupg/S.gpg-agent".into(), truncated: false },
+                file: facts(),
+            },
+        ),
+        (record_of(&head(address, b""), &[]), Peer::Address { address: "169.254.169.254".parse().unwrap(), port: 80 }),
+    ] {
+        let decoded = decoder(&[]).decode(&bytes).unwrap();
+        let Observation::Connect(connect) = decoded.observation else { panic!("{:?}", decoded.observation) };
+        assert_eq!((connect.peer, connect.task.key, connect.canary), (peer, wanted_task().key, false));
+        for cut in 0..bytes.len() {
+            assert!(decoder(&[]).decode(&bytes[..cut]).is_err(), "{cut} of {} bytes", bytes.len());
+        }
+    }
 }

@@ -15,8 +15,8 @@ use object::{Object as _, ObjectSection as _};
 use tokenhound_common::{
     fields::{FIELDS, Offsets},
     process::ProcessKey,
-    record::{Access, Change, Dump, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
-    watch::{FileKey, FileWatch, Filter, NameKey},
+    record::{Access, Change, Connect, Dump, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
+    watch::{Address, FileKey, FileWatch, Filter, NameKey},
 };
 
 use super::*;
@@ -69,6 +69,8 @@ fn layouts() -> Vec<Layout> {
         Fork { header, parent, child }
         Exec { header, task, executable, path_len, cwd_len, script_len, args_len, env_len, output, reserved }
         Exit { header, process }
+        Address { words }
+        Connect { header, task, file, address, port, family, matched, path_len }
         Dump { header, process, cwd_len, reserved }
         Access {
             header, task, file, target, open_flags, open_mode, object, matched, path_len, root_len, way, reserved

@@ -277,6 +277,7 @@ impl Core {
         match observation {
             Observation::Dump(dump) => self.dumped(dump, out),
             Observation::Exec(exec) => self.started(exec, world, out),
+            Observation::Connect(connect) if !connect.canary => self.connected(connect, world, out),
             _ => {}
         }
     }
@@ -475,6 +476,7 @@ fn kind(observation: &Observation) -> &'static str {
             Object::Process(..) => "inspection",
         },
         Observation::Change(_) => "change",
+        Observation::Connect(_) => "connect",
         Observation::Dump(_) => "dump",
     }
 }

@@ -111,6 +111,7 @@ impl Processes {
             Observation::Exec(exec) => exec.task.key,
             Observation::Open(open) => open.task.key,
             Observation::Change(change) => change.task.key,
+            Observation::Connect(connect) => connect.task.key,
             Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => return,
         };
         if change == Change::Unresolved

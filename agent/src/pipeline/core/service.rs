@@ -1,4 +1,4 @@
-//! Tokens that are asked of whoever keeps them: programs that are started to print one.
+//! Tokens that are asked of whoever keeps them: programs that are started to print one, connections to agents and addresses.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::{
         access::{Service, Target},
         judge::{Expectation, Judgement},
     },
-    ingest::observation::Exec,
+    ingest::observation::{Connect, Exec, Peer},
     lineage::model::{Process, Script},
 };
 
@@ -55,6 +55,58 @@ impl Core {
         if !judgements.is_empty() {
             self.judged(access, judgements, world, out);
         }
+    }
+}
+
+impl Core {
+    /// A process has connected to a watched socket or address.
+    pub(super) fn connected(&mut self, connect: &Connect, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
+        let Some((stores, service)) = self.peer(&connect.peer, world, out) else {
+            self.counts.add("connect_unmatched", 1);
+            return;
+        };
+        let target = Target::Service { stores: stores.clone(), service };
+        let Some(access) = self.access(connect.task.key, connect.time, target, world) else { return };
+        let user = access.chain.processes.first();
+        let stores = stores.iter().filter_map(|id| self.catalogue.store(id));
+        let judgements: Vec<Judgement> = stores
+            .map(|store| {
+                let expectation = asked(&self.catalogue, store, user, access.home.as_deref());
+                Judgement { store: judge::facts(store), expectation }
+            })
+            .collect();
+        self.judged(access, judgements, world, out);
+    }
+
+    /// What was connected to, in terms of the catalogue; `None` where the kernel matched more than is wanted.
+    fn peer(
+        &mut self,
+        peer: &Peer,
+        world: &mut dyn World,
+        out: &mut dyn FnMut(Output),
+    ) -> Option<(Vec<String>, Service)> {
+        let ids = |stores: Vec<&Store>| stores.into_iter().map(|store| store.id.clone()).collect::<Vec<_>>();
+        let (stores, service) = match peer {
+            Peer::Address { address, port } => {
+                let service = Service::Address { address: *address, port: *port };
+                (ids(self.catalogue.stores_at(*address).collect()), service)
+            }
+            Peer::Socket { path, file } => {
+                let (homes, overrides) = (self.processes.homes(), self.processes.overrides());
+                let mut stores = ids(self.catalogue.sockets_for(&path.path, homes, overrides));
+                let mut known_as = None;
+                if stores.is_empty() {
+                    known_as = Some(self.names.known_as(file.id, world)?);
+                    stores = ids(self.catalogue.sockets_for(known_as.as_ref()?, homes, overrides));
+                } else {
+                    // From now on it is watched whatever name leads to it.
+                    out(Output::Watch(file.id));
+                    self.names.remember(file.id, &path.path);
+                }
+                (stores, Service::Socket { path: path.path.clone(), known_as })
+            }
+        };
+        (!stores.is_empty()).then_some((stores, service))
     }
 }
 

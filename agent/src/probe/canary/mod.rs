@@ -4,6 +4,7 @@
 pub mod child;
 pub mod descriptors;
 pub mod names;
+pub mod sockets;
 
 use std::{
     ffi::{CStr, CString},
