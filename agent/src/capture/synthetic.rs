@@ -338,7 +338,7 @@ impl World for Machine {
     }
 
     fn owners(&mut self, _process: &Process) -> Option<Owners> {
-        Some(Owners { executable: Owner::Nobody { digest: None }, script: None })
+        Some(Owners { executable: Owner::Nobody { digest: None, installed: None }, script: None })
     }
 
     fn user(&mut self, uid: u32) -> Option<User> {

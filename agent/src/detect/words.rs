@@ -5,7 +5,7 @@ use crate::{
     ingest::observation::{Inspection, Stream},
     lineage::{
         model::{Chain, Executable, Origin, Process, Script, Writable},
-        package::{Integrity, Owner},
+        package::{Integrity, Owner, installed::Installed},
     },
 };
 
@@ -80,8 +80,11 @@ pub(crate) fn owners(process: &Process) -> Vec<Evidence> {
 fn owned(what: &str, owner: &Owner) -> String {
     let (name, integrity) = match owner {
         Owner::Package { name, integrity } => (name, integrity),
-        Owner::Nobody { digest: None } => return format!("{what}: no package brought it"),
-        Owner::Nobody { digest: Some(digest) } => return format!("{what}: no package brought it; BLAKE3 {digest}"),
+        Owner::Nobody { digest, installed } => {
+            let digest = digest.map(|digest| format!("; BLAKE3 {digest}")).unwrap_or_default();
+            let installed = installed.as_ref().map(stated).unwrap_or_default();
+            return format!("{what}: no package brought it{digest}{installed}");
+        }
         Owner::Unknown => {
             return format!("{what}: whose package it is was not known in time, or cannot be known from here");
         }
@@ -93,6 +96,23 @@ fn owned(what: &str, owner: &Owner) -> String {
         Integrity::Unknown => "whether it was changed since was not known in time",
     };
     format!("{what}: from package {name}, {state}")
+}
+
+/// What a record that proves nothing says.
+fn stated(installed: &Installed) -> String {
+    let Installed { by, package, record, record_writable, integrity } = installed;
+    let who = match record_writable {
+        Writable::No => "which its user cannot write",
+        Writable::Yes => "which its user can write",
+        Writable::Unknown => "of which it is not known whether its user can write it",
+    };
+    let state = match integrity {
+        Integrity::Intact => "unchanged since",
+        Integrity::Changed => "CHANGED since: it is not what the record says",
+        Integrity::Unrecorded => "no sum of it is recorded",
+        Integrity::Unknown => "whether it was changed since was not known in time",
+    };
+    format!("; from {package}, by {}'s record in {}, {who}; {state}", by.name(), visible::path(record))
 }
 
 fn executable(executable: &Executable) -> String {

@@ -18,8 +18,8 @@ use crate::{
     lineage::{
         actor::{Actor, Party},
         ci::Ci,
-        model::{Chain, Container, Process, Script},
-        package::Owner,
+        model::{Chain, Container, Process, Script, Writable},
+        package::{Owner, installed::Installed},
     },
 };
 
@@ -246,11 +246,32 @@ fn executable(process: &Process) -> Value {
 fn package(owner: &Owner) -> Value {
     match owner {
         Owner::Package { name, integrity } => json!({"name": name, "state": integrity.name()}),
-        Owner::Nobody { digest } => {
-            json!({"state": "unowned", "blake3": digest.map(|digest| digest.to_string())})
+        Owner::Nobody { digest, installed } => {
+            let digest = digest.map(|digest| digest.to_string());
+            let mut unowned = json!({"state": "unowned", "blake3": digest});
+            if let (Some(map), Some(installed)) = (unowned.as_object_mut(), installed) {
+                put(map, "installed", stated(installed));
+            }
+            unowned
         }
         Owner::Unknown => json!({"state": "unknown"}),
     }
+}
+
+/// What a record states that the reader's user may have written.
+fn stated(installed: &Installed) -> Value {
+    json!({
+        "by": installed.by.name(),
+        "name": installed.package.name(),
+        "version": installed.package.version(),
+        "state": installed.integrity.name(),
+        "record": visible::lossless(&installed.record),
+        "record_writable": match installed.record_writable {
+            Writable::No => Some(false),
+            Writable::Yes => Some(true),
+            Writable::Unknown => None,
+        },
+    })
 }
 
 fn file_uid(process: &Process) -> String {

@@ -1,13 +1,20 @@
 //! Which package of the distribution a program belongs to, and whether the file is still what the package brought. Pure;
-//! [`lookup`] asks the file system.
+//! [`lookup`] and [`installed`] ask the file system.
 //!
 //! A package's name is a fact about a path that only root can write. It says who brought the program, not that the program
-//! is honest: whoever can install packages can bring one.
+//! is honest: whoever can install packages can bring one. What the tools of a language's ecosystem record is less, and
+//! another type: [`Installed`].
 
+pub mod cargo;
 pub mod dpkg;
+pub mod installed;
 pub mod lookup;
+pub mod npm;
+pub mod pip;
 
 use std::{fmt, str::FromStr};
+
+use installed::Installed;
 
 /// Whether a file is what its package brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +23,7 @@ pub enum Integrity {
     Intact,
     /// It has another.
     Changed,
-    /// The package recorded no sum: a configuration file, a file made at installation, or an old package.
+    /// No sum is recorded: a configuration file, a file made at installation, or a record without sums.
     Unrecorded,
     /// Not known in time.
     Unknown,
@@ -68,6 +75,8 @@ pub enum Owner {
     Nobody {
         /// What it holds, if that was known in time.
         digest: Option<Digest>,
+        /// What an ecosystem's own record states about it, if that was known in time. It makes the file nobody's less.
+        installed: Option<Installed>,
     },
     /// Not known: not in time, the file was replaced since, or it is seen from another mount namespace.
     Unknown,
@@ -80,6 +89,15 @@ impl Owner {
         match self {
             Self::Package { integrity: Integrity::Changed, .. } | Self::Nobody { .. } | Self::Unknown => None,
             Self::Package { name, .. } => Some(name),
+        }
+    }
+
+    /// What a record states of a file that is nobody's.
+    #[must_use]
+    pub fn installed_mut(&mut self) -> Option<&mut Installed> {
+        match self {
+            Self::Nobody { installed, .. } => installed.as_mut(),
+            Self::Package { .. } | Self::Unknown => None,
         }
     }
 }

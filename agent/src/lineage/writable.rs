@@ -93,9 +93,7 @@ impl Writables {
             chain.processes.iter().map(|process| self.root_of(process, &chain.processes)).collect();
         for (process, root) in chain.processes.iter_mut().zip(roots) {
             let Some(root) = root else { continue };
-            let mut gids = users.groups(process.uid);
-            gids.insert(process.gid);
-            let account = Account { uid: process.uid, gids };
+            let account = place::account(process, users);
             if process.executable.writable == Writable::Unknown {
                 process.executable.writable = executable_writable(&root, &process.executable, &account);
             }
@@ -111,6 +109,12 @@ impl Writables {
                 }
             }
         }
+    }
+
+    /// Could the process's user have written this file, for a process that [is here](Self::is_here)?
+    #[must_use]
+    pub fn writable(process: &Process, path: &Path, users: &Users) -> Writable {
+        writable_by(Path::new("/"), path, &place::account(process, users)).writable
     }
 
     /// Where the paths of a process begin. Any living process of the chain in the same namespace shows it.

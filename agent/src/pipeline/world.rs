@@ -108,7 +108,13 @@ impl World for Live {
         let script = process.script_path().map(|path| Asked { path, inode: None });
         let here = whole && self.writables.is_here(process);
         let files: Vec<Asked<'_>> = std::iter::once(program).chain(script).filter(|_| here).collect();
-        let mut owners = self.packages.owners(&files)?.into_iter();
+        let mut owners = self.packages.owners(&files)?;
+        if let Some(users) = &self.users {
+            for installed in owners.iter_mut().filter_map(Owner::installed_mut) {
+                installed.record_writable = Writables::writable(process, &installed.record, users);
+            }
+        }
+        let mut owners = owners.into_iter();
         let executable = owners.next().unwrap_or(Owner::Unknown);
         // Of code that is in no file nobody is the owner.
         let script = process.script.as_ref().map(|_| owners.next().unwrap_or(Owner::Unknown));

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Instant,
 };
@@ -66,6 +66,46 @@ fn a_tool_that_was_replaced_is_told_once_and_one_that_was_not_never() {
     assert!(finding.mentions("is not what it was"), "{}", finding.0);
     assert!(run(&stage, &home).findings.is_empty(), "it was told");
     assert!(listed(&stage).contains("1 change before"), "{}", listed(&stage));
+}
+
+/// The real AWS CLI's script at a place of nobody's, with the record that pip wrote of it, reads another's store. The first reads may be too
+/// early for an answer: each home is a finding of its own.
+#[test]
+fn what_pip_recorded_of_a_reader_is_told_and_makes_it_no_more_expected() {
+    let venv = std::env::var_os("TOKENHOUND_VENV").map(PathBuf::from).filter(|venv| venv.join("bin/aws").exists());
+    let Some(venv) = venv.filter(|_| skip::has(&["/usr/bin/dash"])) else {
+        return skip::skip("the AWS CLI is not here");
+    };
+    let site = directory(&venv.join("lib"), |name| name.starts_with("python")).join("site-packages");
+    let package = directory(&site, |name| name.starts_with("awscli-") && name.ends_with(".dist-info"));
+    let stage = Stage::new();
+    let tool = stage.executable("tools/bin/aws", fs::read(venv.join("bin/aws")).unwrap());
+    let record = Path::new("tools").join(package.strip_prefix(&venv).unwrap()).join("RECORD");
+    let record = stage.file(&record.display().to_string(), fs::read(package.join("RECORD")).unwrap());
+    Stage::give_to_nobody(&record);
+    for state in ["unchanged since", "CHANGED since: it is not what the record says"] {
+        let homes: Vec<PathBuf> = (0..6).map(|home| stage.directory(&format!("homes/{home}"))).collect();
+        let mut script = String::new();
+        for home in &homes {
+            let store = Store::GhHosts.put(&stage, home);
+            // It is no JSON, which ends it before it would call anybody.
+            let run = format!("{} sts get-caller-identity --cli-input-json file://{}", tool.display(), store.display());
+            script.push_str(&format!("HOME={} AWS_DEFAULT_REGION=none {run} >/dev/null 2>&1\n", home.display()));
+        }
+        let watch = Watch::new(&stage).arg("--fail-on").arg("none");
+        let watched = watch.run(["/usr/bin/dash", "-c", &format!("{script}true")]);
+        let stated = format!("by pip's record in {}, which its user can write; {state}", record.display());
+        let found = watched.of("unexpected-reader");
+        assert!(found.iter().any(|finding| finding.mentions(&stated)), "{stated}: {}", watched.story());
+        OpenOptions::new().append(true).open(&tool).unwrap().write_all(b"# changed\n").unwrap();
+    }
+}
+
+/// The one directory of such a name.
+fn directory(above: &Path, wanted: impl Fn(&str) -> bool) -> PathBuf {
+    let entries = fs::read_dir(above).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted);
+    entries.into_iter().find(named).unwrap()
 }
 
 /// What is remembered.

@@ -11,7 +11,10 @@ use crate::{
     ingest::observation::KernelTime,
     lineage::{
         model::{Executable, Origin},
-        package::{Integrity, Owner, Owners},
+        package::{
+            Integrity, Owner, Owners,
+            installed::{Installed, Manager, Named},
+        },
     },
 };
 
@@ -233,6 +236,14 @@ fn a_package_stands_for_a_place_that_only_root_can_write() {
         owners: Some(Box::new(Owners { executable, script })),
         ..reader
     };
+    let nobody = |installed| Owner::Nobody { digest: None, installed };
+    let stated = Some(Installed {
+        by: Manager::Pip,
+        package: Named::new("own-tools", "1").unwrap(),
+        record: "/usr/lib/python3.11/site-packages/own_tools-1.dist-info/RECORD".into(),
+        record_writable: NO,
+        integrity: Integrity::Intact,
+    });
     let (own, python) = (package("own-tools", Integrity::Intact), package("python3", Integrity::Intact));
     let tool = || program("/usr/bin/anything", NO);
     let in_python = |writable| script("/usr/bin/python3.11", "/usr/bin/own", writable);
@@ -242,13 +253,15 @@ fn a_package_stands_for_a_place_that_only_root_can_write() {
         ("changed", owned(tool(), package("own-tools", Integrity::Changed), None), false),
         ("where its user can write", owned(program("/usr/bin/anything", YES), own.clone(), None), false),
         ("another package", owned(tool(), package("own-tools-extra", Integrity::Intact), None), false),
-        ("no package", owned(tool(), Owner::Nobody { digest: None }, None), false),
+        ("no package", owned(tool(), nobody(None), None), false),
+        ("a record's word", owned(tool(), nobody(stated.clone()), None), false),
+        ("a record's word for its script", owned(in_python(NO), python.clone(), Some(nobody(stated))), false),
         ("not known in time", owned(tool(), Owner::Unknown, None), false),
         ("not asked", tool(), false),
         ("its script", owned(in_python(NO), python.clone(), Some(own.clone())), true),
         ("its script, which its user can write", owned(in_python(YES), python.clone(), Some(own.clone())), false),
-        ("a script of nobody", owned(in_python(NO), own.clone(), Some(Owner::Nobody { digest: None })), false),
-        ("an interpreter of nobody", owned(in_python(NO), Owner::Nobody { digest: None }, Some(own.clone())), false),
+        ("a script of nobody", owned(in_python(NO), own.clone(), Some(nobody(None))), false),
+        ("an interpreter of nobody", owned(in_python(NO), nobody(None), Some(own.clone())), false),
         ("code", owned(running(Script::Inline, "/usr/bin/python3"), own.clone(), Some(Owner::Unknown)), false),
         ("a copy tool of it", owned(program("/usr/bin/cat", NO), own, None), false),
     ] {

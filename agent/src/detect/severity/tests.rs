@@ -152,7 +152,8 @@ reasons are in the finding, in the order in which they counted.
 
 1. **What was done** gives the start: a tier 1 store is high, another medium; a sweep with a tier 1 store is critical,
    another high; an environment of another process is high, its memory high, or critical if it is another user's or
-   that of a CI runner.
+   that of a CI runner. A decoy is critical, and nothing changes that. A token that a tool prints for a stranger is
+   medium, and so is a connection to an agent or a metadata address; high where few programs belong.
 2. **A file that holds a secret only at times** (`perhaps`) stays informational, whoever reads it.
 3. **A person at the prompt of their own terminal** lowers it, and nothing else does. That is shown by lineage alone:
    the reader is the shell that leads the terminal's session, or was started by it; the shell runs no script; whoever
@@ -236,6 +237,19 @@ fn page_is_up_to_date() {
     for (name, manner) in manners() {
         table(&mut page, name, &reads, manner);
     }
+    page.push_str("## Without a read\n\n");
+    let connect = |store, weak| Deed::Connect { store, weak };
+    let print = |output| Deed::Print { output, weak: false };
+    let asked = [
+        ("a decoy is read", Deed::Decoy),
+        ("connects, few belong there", connect(&one, false)),
+        ("connects, many do", connect(&broad, false)),
+        ("the same, a listed kind of program", connect(&broad, true)),
+        ("has a token printed into a file", print(Stream::File)),
+        ("into a pipe", print(Stream::Pipe)),
+        ("to the terminal", print(Stream::Terminal)),
+    ];
+    table(&mut page, "by an installed program", &asked, PLAIN);
     page.push_str("## Looks into other processes\n\n");
     let inspection = |how, foreign, debugger| Deed::Inspection { how, foreign, runner: false, debugger };
     let looks = [

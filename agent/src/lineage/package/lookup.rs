@@ -16,10 +16,12 @@ use std::{
 };
 
 use md5::{Digest as _, Md5};
+use sha2::Sha256;
 
 use super::{
     Digest, Integrity, Owner,
     dpkg::{self, Diverted, Index},
+    installed, pip,
 };
 
 /// How long whoever asks waits, and all who ask within one [`WINDOW`] together: findings wait behind each other.
@@ -45,6 +47,9 @@ pub struct Asked<'a> {
     /// Its inode number, where it must be that very file.
     pub inode: Option<u64>,
 }
+
+/// Of whom no more is known.
+const NOBODY: Owner = Owner::Nobody { digest: None, installed: None };
 
 /// When a file was changed last, in a way that cannot be set.
 type Stamp = (u64, u64, i64, i64);
@@ -220,6 +225,8 @@ enum Wanted {
     Integrity { package: String, sum: String },
     /// What it is.
     Digest,
+    /// Whether an ecosystem's record lists it. A step of its own, so that its digest is known without waiting for it.
+    Installed { digest: Option<Digest>, sum: Option<String> },
 }
 
 struct Worker {
@@ -290,7 +297,7 @@ impl Worker {
                 Diverted::No => (name.as_slice(), None, None),
                 Diverted::From(from, by) => (from, None, Some(by)),
                 Diverted::By(by) => (name.as_slice(), Some(by), None),
-                Diverted::Locally => return Owner::Nobody { digest: None },
+                Diverted::Locally => return NOBODY,
             };
             for candidate in index.candidates(listed) {
                 let plain = dpkg::plain(candidate);
@@ -303,7 +310,7 @@ impl Worker {
                 }
             }
         }
-        if index.is_full() || index.is_empty() { Owner::Unknown } else { Owner::Nobody { digest: None } }
+        if index.is_full() || index.is_empty() { Owner::Unknown } else { NOBODY }
     }
 
     fn build(&self) -> Index {
@@ -333,6 +340,7 @@ impl Worker {
     }
 
     fn check(&mut self, check: Check, checks: &mut VecDeque<Check>) {
+        let mut more = false;
         let owner = match check.what {
             Wanted::Integrity { package, sum } => {
                 let mut hasher = Md5::new();
@@ -346,15 +354,33 @@ impl Worker {
                 Owner::Package { name: package, integrity }
             }
             Wanted::Digest => {
-                let mut hasher = blake3::Hasher::new();
-                let whole = self.content(&check.key, checks, |chunk| {
-                    hasher.update(chunk);
-                });
-                let digest = whole.unwrap_or(false).then(|| Digest(*hasher.finalize().as_bytes()));
-                Owner::Nobody { digest }
+                let (digest, sum) = self.digest(&check.key, checks);
+                checks.push_back(Check { key: check.key.clone(), what: Wanted::Installed { digest, sum } });
+                more = true;
+                Owner::Nobody { digest, installed: None }
+            }
+            Wanted::Installed { digest, sum } => {
+                let installed = installed::find(&self.root, &check.key.path, sum.as_deref());
+                Owner::Nobody { digest, installed }
             }
         };
-        self.shared.tell(check.key, owner, false);
+        self.shared.tell(check.key, owner, more);
+    }
+
+    /// What a file holds, and its sum as pip has it where pip may have brought it.
+    fn digest(&mut self, key: &Key, checks: &mut VecDeque<Check>) -> (Option<Digest>, Option<String>) {
+        let mut hasher = blake3::Hasher::new();
+        let mut sha256 = installed::wants_sum(&key.path).then(Sha256::new);
+        let whole = self.content(key, checks, |chunk| {
+            hasher.update(chunk);
+            if let Some(sha256) = &mut sha256 {
+                sha256.update(chunk);
+            }
+        });
+        if !whole.unwrap_or(false) {
+            return (None, None);
+        }
+        (Some(Digest(*hasher.finalize().as_bytes())), sha256.map(|sha256| pip::sum(&sha256.finalize())))
     }
 
     /// Hands all of a file to `take`. Whether it was still the one that was asked about when it had been read.

@@ -68,7 +68,7 @@ impl Writables {
     }
 }
 
-fn account(process: &Process, users: &Users) -> Account {
+pub(super) fn account(process: &Process, users: &Users) -> Account {
     let mut gids = users.groups(process.uid);
     gids.insert(process.gid);
     Account { uid: process.uid, gids }

@@ -43,7 +43,7 @@ impl Core {
         let path = brought(reader)?;
         ask_owners(reader, world);
         let owners = reader.owners.as_deref()?;
-        let Owner::Nobody { digest: Some(now) } = owners.script.as_ref().unwrap_or(&owners.executable) else {
+        let Owner::Nobody { digest: Some(now), .. } = owners.script.as_ref().unwrap_or(&owners.executable) else {
             return None;
         };
         let before = self.readers.known.get(&path).copied();

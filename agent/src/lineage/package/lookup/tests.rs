@@ -120,6 +120,32 @@ fn a_new_package_is_known_at_once_and_another_file_of_the_name_is_not_meant() {
     }
 }
 
+/// As pip puts it: the worker takes the sum, and the record is about that very file.
+#[test]
+fn what_nobody_brought_has_its_digest_and_what_a_record_states_of_it() {
+    let mut system = System::new();
+    system.install("tool", &[("/usr/bin/tool", "code")]);
+    let sum = pip::sum(&Sha256::digest(b"script"));
+    let record = format!("../../../bin/aws,sha256={sum},6\n../../../bin/awz,sha256={sum},6\n");
+    system.write("v/lib/python3.11/site-packages/awscli-1.46.3.dist-info/RECORD", &record);
+    for (name, content, integrity) in
+        [("v/bin/aws", "script", Integrity::Intact), ("v/bin/awz", "another", Integrity::Changed)]
+    {
+        system.write(name, content);
+        let owner = system.owner(&format!("/{name}"));
+        assert_eq!(owner.package(), None, "a record's word is no package");
+        let Owner::Nobody { digest, installed: Some(installed) } = owner else { panic!("{owner:?}") };
+        assert_eq!(digest, Some(Digest(*blake3::hash(content.as_bytes()).as_bytes())));
+        assert_eq!((installed.package.to_string().as_str(), installed.integrity), ("awscli 1.46.3", integrity));
+    }
+    // What a package of the distribution brought is not asked about.
+    let sum = pip::sum(&Sha256::digest(b"code"));
+    let record = format!("../../../bin/tool,sha256={sum},4\n");
+    system.write("usr/lib/python3.11/site-packages/tool-1.dist-info/RECORD", &record);
+    system.write("usr/bin/tool", "code");
+    assert_eq!(system.said("/usr/bin/tool"), "tool intact");
+}
+
 #[test]
 fn without_a_database_there_is_no_answer_and_without_time_it_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
@@ -140,7 +166,7 @@ fn answers_are_bounded_and_counted() {
     for number in 0..ANSWERS as u64 + 3 {
         let key = Key { path: PathBuf::new(), file: (0, number, 0, 0), database: (0, 0, 0, 0) };
         state.keep(key.clone(), Owner::Unknown, true);
-        state.keep(key, Owner::Nobody { digest: None }, false);
+        state.keep(key, NOBODY, false);
     }
     assert_eq!((state.answers.len(), state.order.len(), state.evicted), (ANSWERS, ANSWERS, 3));
 }
