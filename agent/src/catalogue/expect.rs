@@ -74,11 +74,6 @@ pub enum WhyNot {
         /// Its name.
         name: String,
     },
-    /// It is listed, but with these arguments it could send the file elsewhere.
-    Arguments {
-        /// Its name.
-        name: String,
-    },
     /// Its name is listed, but where it came from could not be found out.
     PlaceUnknown {
         /// The executable or script.
@@ -106,6 +101,11 @@ pub enum WhyNot {
     },
     /// A program that only moves or shows bytes.
     CopyTool {
+        /// Its name.
+        name: String,
+    },
+    /// It is listed, but with these arguments it could send the file elsewhere.
+    Arguments {
         /// Its name.
         name: String,
     },

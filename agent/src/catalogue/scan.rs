@@ -29,11 +29,13 @@ pub struct Limits {
     /// Also search whole homes for files that can be anywhere (`*.kdbx`). By far the dearest part: a home of a
     /// hundred thousand files takes a second, everything else some milliseconds.
     pub search: bool,
+    /// Look in homes only.
+    pub homes_only: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 100_000, depth: 7, targets: 32_768, search: true }
+        Self { entries: 100_000, depth: 7, targets: 32_768, search: true, homes_only: false }
     }
 }
 
@@ -111,6 +113,7 @@ impl Catalogue {
             match root.pattern.anchor() {
                 // What roams is looked for once for all patterns, below.
                 _ if roams(root) => {}
+                Anchor::Root if limits.homes_only => {}
                 Anchor::Root => scan.start(Path::new("/"), parts, root.watch),
                 Anchor::Home => {
                     for home in homes.iter().filter(|home| home.is_dir()) {

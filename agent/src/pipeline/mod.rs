@@ -396,7 +396,10 @@ impl Pipeline {
                     self.sensor.keys.watch_directories(&directories);
                     self.sensor.keys.replace(&files)
                 }
-                Update::One(id, flags) => self.sensor.keys.watch(id, flags).map(drop),
+                Update::More(files, directories) => {
+                    self.sensor.keys.watch_directories(&directories);
+                    self.sensor.keys.add(&files)
+                }
                 Update::Decoys(decoys) => self.plant(decoys),
             };
             self.edge.watched(outcome);

@@ -17,10 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokenhound_common::{
-    record::FileId,
-    watch::{FileKey, FileWatch},
-};
+use tokenhound_common::watch::{FileKey, FileWatch};
 
 use crate::{
     catalogue::{
@@ -68,8 +65,8 @@ pub enum Command {
 pub enum Update {
     /// Everything there is, and the names of the directories among it.
     All(HashMap<FileKey, FileWatch>, HashSet<Vec<u8>>),
-    /// One more file.
-    One(FileId, u32),
+    /// These as well.
+    More(HashMap<FileKey, FileWatch>, HashSet<Vec<u8>>),
     /// These decoys are planted now.
     Decoys(Vec<Decoy>),
 }
@@ -208,8 +205,15 @@ impl Looker {
             }
             match self.commands.recv_timeout(LOOK) {
                 Ok(command) => {
-                    if self.obey(command) {
+                    let mut new = Vec::new();
+                    let mut everything = self.obey(command, &mut new);
+                    while let Ok(command) = self.commands.try_recv() {
+                        everything |= self.obey(command, &mut new);
+                    }
+                    if everything {
                         next = Instant::now();
+                    } else if !new.is_empty() && self.look_into(&Homes::new(new)).is_err() {
+                        return;
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -222,15 +226,20 @@ impl Looker {
         }
     }
 
-    /// Returns whether everything has to be looked at again.
-    fn obey(&mut self, command: Command) -> bool {
+    /// Returns whether everything has to be looked at again. Homes that are new are added to `new`.
+    fn obey(&mut self, command: Command, new: &mut Vec<PathBuf>) -> bool {
         match command {
             Command::Overrides(plan, overrides) => {
                 self.plan.merge(plan);
                 self.overrides.merge(&overrides);
                 true
             }
-            Command::Home(home) => self.homes.insert(&home),
+            Command::Home(home) => {
+                if self.homes.insert(&home) {
+                    new.push(home);
+                }
+                false
+            }
             Command::Stores(catalogue, plan) => {
                 (self.catalogue, self.plan) = (catalogue, plan);
                 true
@@ -281,6 +290,29 @@ impl Looker {
         self.messages.send(Message { update: Update::All(files, directories), names, all: true }).map_err(|_| Gone)
     }
 
+    /// Finds what there is in new homes. A machine can have many: each is looked at once, and not all for each of them.
+    fn look_into(&mut self, homes: &Homes) -> Result<(), Gone> {
+        let mounts = Mounts::read().unwrap_or_default();
+        let limits = scan::Limits { search: false, homes_only: true, ..scan::Limits::default() };
+        let scanned = self.catalogue.scan(&self.plan, homes, &self.overrides, limits);
+        let (mut files, mut directories, mut names) = (HashMap::new(), HashSet::new(), Vec::new());
+        for target in scanned.targets {
+            let Ok(id) = mounts.identify(&target.path) else { continue };
+            let directory = target.kind == TargetKind::Entries;
+            let flags = if directory { FileWatch::ENTRIES } else { FileWatch::ITSELF };
+            let watch = FileWatch { generation: id.generation, flags };
+            files.insert(FileKey::of(id), watch);
+            self.remember_directory(if directory { Some(&target.path) } else { target.path.parent() });
+            if directory {
+                directories.extend(kernel_names(&target.path));
+            } else {
+                self.seen.insert(FileKey::of(id), (watch, target.known_as.clone()));
+                names.push((FileKey::of(id), target.known_as));
+            }
+        }
+        self.messages.send(Message { update: Update::More(files, directories), names, all: false }).map_err(|_| Gone)
+    }
+
     /// Files that were there the last time and are no longer found under their names stay watched by id. If they were
     /// deleted that costs nothing: their generation does not come back.
     fn remember_gone(
@@ -324,6 +356,7 @@ impl Looker {
         }
         let mounts = Mounts::read().unwrap_or_default();
         let inodes: HashSet<u64> = self.seen.keys().map(|key| key.inode).collect();
+        let (mut files, mut names) = (HashMap::new(), Vec::new());
         for path in new.iter().flat_map(|directory| entries(directory, &inodes)) {
             let (homes, overrides) = (&self.homes, &self.overrides);
             let stores = self.catalogue.stores_for(&path, homes, overrides);
@@ -333,11 +366,14 @@ impl Looker {
             let Ok(id) = mounts.identify(&path) else { continue };
             let watch = FileWatch { generation: id.generation, flags: FileWatch::ITSELF };
             self.seen.insert(FileKey::of(id), (watch, path.clone()));
-            let names = vec![(FileKey::of(id), path)];
-            let update = Update::One(id, FileWatch::ITSELF);
-            self.messages.send(Message { update, names, all: false }).map_err(|_| Gone)?;
+            files.insert(FileKey::of(id), watch);
+            names.push((FileKey::of(id), path));
         }
-        Ok(())
+        if files.is_empty() {
+            return Ok(());
+        }
+        let update = Update::More(files, HashSet::new());
+        self.messages.send(Message { update, names, all: false }).map_err(|_| Gone)
     }
 }
 

@@ -87,8 +87,28 @@ impl Keys {
     /// When there is no room or the kernel refuses the update.
     pub fn watch(&mut self, id: FileId, flags: u32) -> Result<bool, KeysError> {
         let key = FileKey::of(id);
+        let new = !self.files.contains_key(&key);
+        if self.insert(key, FileWatch { generation: id.generation, flags })? {
+            self.publish()?;
+        }
+        Ok(new)
+    }
+
+    /// Watches these files and directories, in addition to what is watched already.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room or the kernel refuses an update.
+    pub fn add(&mut self, more: &Mirror<FileKey, FileWatch>) -> Result<(), KeysError> {
+        let inserted = more.iter().try_for_each(|(key, watch)| self.insert(*key, *watch).map(drop));
+        self.publish()?;
+        inserted
+    }
+
+    /// Returns whether something changed. The filter is published by the caller.
+    fn insert(&mut self, key: FileKey, watch: FileWatch) -> Result<bool, KeysError> {
         let known = self.files.get(&key).copied();
-        let watch = FileWatch { generation: id.generation, flags: flags | known.map_or(0, |known| known.flags) };
+        let watch = FileWatch { flags: watch.flags | known.map_or(0, |known| known.flags), ..watch };
         if known == Some(watch) {
             return Ok(false);
         }
@@ -98,8 +118,7 @@ impl Keys {
         self.file_ids.insert(key, watch, 0).map_err(|source| KeysError::Update { name: "FILE_IDS", source })?;
         self.files.insert(key, watch);
         self.bits.add_file(key.inode);
-        self.publish()?;
-        Ok(known.is_none())
+        Ok(true)
     }
 
     /// Watches connections to an address. Those beyond [`tokenhound_common::limits::MAX_ADDRESSES`] are refused.

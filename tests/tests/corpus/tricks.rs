@@ -94,7 +94,8 @@ const PROGRAMS: &[Entry] = &[
         "by-deleted",
         "a program whose file is gone",
         &["cat"],
-        "cp /bin/sleep $OUT/gh; cp /bin/cat $OUT/x; mkfifo $OUT/f; $OUT/x .config/gh/hosts.yml $OUT/f & rm $OUT/x; echo >$OUT/f; wait",
+        // The pipe opens when the program runs; then its file goes, and it reads on.
+        "cp /bin/cat $OUT/x; mkfifo $OUT/f; $OUT/x $OUT/f .config/gh/hosts.yml & exec 7>$OUT/f; rm $OUT/x; exec 7>&-; wait",
         found(".out/x", "", JOB),
     ),
     trick(
