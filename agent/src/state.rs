@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde::Serialize;
@@ -33,7 +34,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// When it cannot be written.
 pub fn write(state: &Path, path: &Path, value: &impl Serialize) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(state)?;
-    let new = path.with_extension(format!("new-{}", std::process::id()));
+    // Two threads may write at once: whoever renames last has written last.
+    static WRITES: AtomicU32 = AtomicU32::new(0);
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    let new = path.with_extension(format!("new-{}-{write}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = serde_json::to_vec_pretty(value)
         .map_err(io::Error::other)

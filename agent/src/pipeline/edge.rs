@@ -59,8 +59,11 @@ pub(super) struct Edge {
     pub(super) cores: Cores,
     /// Files that the core had watched since the last full look: it may have been past them already.
     pub(super) fresh: HashMap<FileKey, FileWatch>,
-    /// Readers at places that their user can write, and where they are written down.
+    /// Readers at places that their user can write.
     pub(super) readers: Record,
+    /// Some of them are perhaps not written down yet.
+    pub(super) unwritten: bool,
+    /// State directory.
     pub(super) state: PathBuf,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
@@ -107,13 +110,21 @@ impl Edge {
         }
     }
 
-    /// A reader that cannot be written down is remembered until the agent ends.
+    /// A disk can take its time: another thread writes it down.
     fn remember(&mut self, path: &Path, digest: Digest, changed: bool) {
         events::ReaderRemembered { path, changed }.emit(&self.metrics);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.readers.note(path, digest, now);
-        if let Err(error) = self.readers.save(&self.state) {
-            tracing::warn!(%error, "readers are remembered until the agent ends only");
+        self.watchset.send(Command::Readers(self.readers.clone()));
+        self.unwritten = true;
+    }
+
+    /// At the end that thread may not come to it any more.
+    pub(super) fn write_readers(&mut self) {
+        if std::mem::take(&mut self.unwritten)
+            && let Err(error) = self.readers.save(&self.state)
+        {
+            tracing::warn!(%error, "readers that were new are not remembered");
         }
     }
 

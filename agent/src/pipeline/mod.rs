@@ -251,6 +251,7 @@ impl Pipeline {
             cores: Cores::default(),
             fresh: HashMap::new(),
             readers,
+            unwritten: false,
             state: parts.state,
             unwatched: 0,
         };
@@ -317,6 +318,7 @@ impl Pipeline {
             }
         }
         self.feed(Input::Drain);
+        self.edge.write_readers();
         self.health();
         if let Some(recorder) = &mut self.flow.recorder {
             recorder.finish();

@@ -29,6 +29,7 @@ use crate::{
     },
     decoy::record::{self, Record},
     kernel::file_id::Mounts,
+    readers,
 };
 
 /// How often everything is looked for again: files that appear deep in a tree, or in directories that are new.
@@ -56,6 +57,8 @@ pub enum Command {
     Overrides(WatchPlan, EnvOverrides),
     /// Another home has become known.
     Home(PathBuf),
+    /// Write down which readers are remembered.
+    Readers(readers::Record),
     /// There are other stores now.
     Stores(Arc<Catalogue>, WatchPlan),
 }
@@ -237,6 +240,12 @@ impl Looker {
             Command::Home(home) => {
                 if self.homes.insert(&home) {
                     new.push(home);
+                }
+                false
+            }
+            Command::Readers(readers) => {
+                if let Err(error) = readers.save(&self.state) {
+                    tracing::warn!(%error, "readers are remembered until the agent ends only");
                 }
                 false
             }

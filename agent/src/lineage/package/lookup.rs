@@ -1,7 +1,7 @@
 //! Asks dpkg's database on this machine, on a thread of its own and with a deadline: whoever asks waits for
 //! [`PATIENCE`] at most, and what is not known by then is unknown. The next who asks finds the answer.
 //!
-//! The lists are read at the first question, and again when the database has changed (`/var/lib/dpkg/status`). Sums of
+//! The lists are read at the start, and again when the database has changed (`/var/lib/dpkg/status`). Sums of
 //! files are kept by path, inode and change time.
 
 use std::{
@@ -144,6 +144,11 @@ impl Packages {
         Self { root: root.into(), shared: Arc::default(), started: false, waited: Waited::default() }
     }
 
+    /// Reads the lists now, so that the first who asks does not wait for them.
+    pub fn prepare(&mut self) {
+        self.start();
+    }
+
     /// Whose these files are, in their order. `None` where dpkg has no database.
     pub fn owners(&mut self, files: &[Asked<'_>]) -> Option<Vec<Owner>> {
         let begin = Instant::now();
@@ -237,6 +242,9 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        if let Ok(database) = fs::metadata(self.root.join("var/lib/dpkg/status")) {
+            self.index = Some((stamp(&database), self.build()));
+        }
         let mut checks = VecDeque::new();
         loop {
             let mut state = self.shared.lock();
