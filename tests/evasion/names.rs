@@ -15,10 +15,12 @@ use rustix::{
     io::Errno,
 };
 
+use tokenhound_tests::evasion::Start;
+
 use crate::{
     place::{Place, Undo, check, got, open, read, take},
     stop::{At, Outcome, fail},
-    sys::{in_child, own_mounts, partner},
+    sys::{fork, hold_for, in_child, own_mounts, partner},
     technique::Technique,
     tell,
 };
@@ -29,7 +31,7 @@ pub(crate) const TABLE: &[Technique] = &[
     Technique::opens("symlink-swapped", "through a symbolic link that changes its target all the time", swapped),
     Technique::opens("hard-link", "by a hard link beside it", hard_link),
     Technique::opens("hard-link-only", "by a hard link in another directory, the first name gone", only_hard_link),
-    Technique::opens("moved-aside", "while another file has its name, for longer than a moment", moved_aside),
+    Technique::opens("moved-aside", "while another file has its name", moved_aside).started(Start::Held),
     Technique::opens("renamed-file", "while the file has another name", renamed_file),
     Technique::opens("moved-file", "while the file lies in another directory", moved_file),
     Technique::opens("renamed-directory", "while its directory has another name", renamed_directory),
@@ -122,16 +124,18 @@ fn renamed(from: &Path, to: &Path, inside: &Path) -> Outcome {
     take(&path)
 }
 
-/// The other file stays there until long after the read: whoever then looks what the name leads to finds that one.
+/// The other file stays there until the read has been told: whoever looks what the name leads to finds that one.
 fn moved_aside(place: &Place) -> Outcome {
     let aside = place.at("aside");
     fs::rename(&place.store, &aside).at("rename")?;
     let _undo = Undo(|| drop(fs::rename(&aside, &place.store)));
     fs::write(&place.store, "nothing").at("write a file")?;
     tell::seen_path(&aside);
-    let taken = take(&aside);
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    taken
+    let reader = fork(|| take(&aside))?;
+    let pid = reader.pid();
+    reader.wait()?;
+    hold_for(pid);
+    Ok(())
 }
 
 fn renamed_file(place: &Place) -> Outcome {

@@ -26,8 +26,8 @@ pub enum Find {
 pub enum Start {
     /// While the agent runs, and to its end.
     Now,
-    /// While the agent runs. It says `HELD pid=N` once N holds the store open, and goes on at a line of input, which it
-    /// gets when the agent has told of N.
+    /// While the agent runs. It says `HELD pid=N` once N holds the store open, or has read it, and goes on at a line
+    /// of input, which it gets when the agent has told of N.
     Held,
     /// Before the agent: it says `HELD` and goes on at a line of input, which it gets when the agent watches.
     Before,

@@ -69,7 +69,7 @@ pub fn of(kind: DecoyKind, user: &str, seed: &[u8; 32]) -> String {
             )
         }
         DecoyKind::Npm => {
-            format!("//registry.npmjs.org/:_authToken={}\nsave-exact=true\n", chance.checked("npm_"))
+            format!("//npm.internal/:_authToken={}\nsave-exact=true\n", chance.checked("npm_"))
         }
         DecoyKind::Kubernetes => kubernetes(&mut chance),
         DecoyKind::Docker => {

@@ -5,56 +5,40 @@ use tokenhound_common::process::ProcessKey;
 
 use super::{
     access::{Access, Service, Target},
-    engine::{Unexpected, WINDOW_NS},
+    engine::Unexpected,
     judge::{Identity, StoreFacts, Verdict},
-    recent::Recent,
+    repeats::Repeats,
     severity::{self, Assessment, Deed, Manner},
     words,
 };
-use crate::{
-    finding::{
-        detector::DetectorId,
-        model::{self, Evidence, Finding, Remediation, Salt},
-        visible,
-    },
-    ingest::observation::KernelTime,
+use crate::finding::{
+    detector::DetectorId,
+    model::{self, Evidence, Finding, Remediation, Salt},
+    visible,
 };
 
 /// Most (process, store, program) triples remembered.
 const LIMIT: usize = 4096;
 
-/// What was reported, and how often it was repeated since.
-#[derive(Debug, Default)]
-struct Reported {
-    at: Option<KernelTime>,
-    repeated: u64,
-}
-
 /// State of the detector: what was reported within the window.
 #[derive(Debug)]
 pub struct AgentSocketAccess {
-    reported: Recent<(ProcessKey, String, Identity), Reported>,
+    reported: Repeats<(ProcessKey, String, Identity)>,
 }
 
 impl Default for AgentSocketAccess {
     fn default() -> Self {
-        Self { reported: Recent::new(LIMIT) }
+        Self { reported: Repeats::new(LIMIT) }
     }
 }
 
 impl AgentSocketAccess {
-    /// The finding for a connection, unless it repeats one of the last [`WINDOW_NS`].
+    /// The finding for a connection, unless it repeats one of the window.
     pub(crate) fn connect(&mut self, salt: &Salt, access: &Access, read: &Unexpected<'_>) -> Option<Finding> {
         let (user, store) = (access.chain.processes.first()?, read.stores.first()?);
-        self.reported.expire(access.time, WINDOW_NS);
         let key = (user.key, store.id.clone(), Identity::of(user));
-        let entry = self.reported.touch(&key, access.time, Reported::default);
-        if entry.at.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
-            entry.repeated += 1;
-            return None;
-        }
-        let before = std::mem::replace(entry, Reported { at: Some(access.time), repeated: 0 });
-        finding(salt, access, read, before.repeated)
+        let repeated = self.reported.tell(&key, access.time)?;
+        finding(salt, access, read, repeated)
     }
 
     /// Entries pushed out because the table was full.

@@ -4,58 +4,42 @@ use tokenhound_common::process::ProcessKey;
 
 use super::{
     access::{Access, Target},
-    engine::{Unexpected, WINDOW_NS},
+    engine::Unexpected,
     judge::{Identity, Verdict},
-    recent::Recent,
+    repeats::Repeats,
     severity::{self, Assessment, Deed, Manner},
     unexpected_reader::{evidence, verb},
     words,
 };
-use crate::{
-    finding::{
-        detector::DetectorId,
-        model::{self, Finding, Remediation, Salt},
-        visible,
-    },
-    ingest::observation::KernelTime,
+use crate::finding::{
+    detector::DetectorId,
+    model::{self, Finding, Remediation, Salt},
+    visible,
 };
 
 /// Most (process, decoy, reader) triples remembered.
 const LIMIT: usize = 1024;
 
-/// A read that was reported, and how often it was repeated since.
-#[derive(Debug, Default)]
-struct Reported {
-    at: Option<KernelTime>,
-    repeated: u64,
-}
-
 /// State of the detector: what was reported within the window.
 #[derive(Debug)]
 pub struct DecoyRead {
-    reported: Recent<(ProcessKey, String, Identity), Reported>,
+    reported: Repeats<(ProcessKey, String, Identity)>,
 }
 
 impl Default for DecoyRead {
     fn default() -> Self {
-        Self { reported: Recent::new(LIMIT) }
+        Self { reported: Repeats::new(LIMIT) }
     }
 }
 
 impl DecoyRead {
-    /// The finding for a read of decoys, unless it repeats one of the last [`WINDOW_NS`].
+    /// The finding for a read of decoys, unless it repeats one of the window.
     pub(crate) fn read(&mut self, salt: &Salt, access: &Access, read: &Unexpected<'_>) -> Option<Finding> {
         let reader = access.chain.processes.first()?;
         let decoy = read.stores.first()?;
-        self.reported.expire(access.time, WINDOW_NS);
         let key = (reader.key, decoy.id.clone(), Identity::of(reader));
-        let entry = self.reported.touch(&key, access.time, Reported::default);
-        if entry.at.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
-            entry.repeated += 1;
-            return None;
-        }
-        let before = std::mem::replace(entry, Reported { at: Some(access.time), repeated: 0 });
-        finding(salt, access, read, before.repeated)
+        let repeated = self.reported.tell(&key, access.time)?;
+        finding(salt, access, read, repeated)
     }
 
     /// Entries pushed out because the table was full.

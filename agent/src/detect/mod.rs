@@ -13,6 +13,7 @@ pub mod process_inspection;
 mod ps_arguments;
 pub mod reader_changed;
 pub mod recent;
+pub mod repeats;
 pub mod sensor_degraded;
 pub mod severity;
 pub mod token_printed;

@@ -7,9 +7,9 @@ use tokenhound_common::process::ProcessKey;
 
 use super::{
     access::{Access, Service, Target},
-    engine::{Unexpected, WINDOW_NS},
+    engine::Unexpected,
     judge::{StoreFacts, Verdict},
-    recent::Recent,
+    repeats::Repeats,
     severity::{self, Assessment, Deed, Manner},
     words,
 };
@@ -19,33 +19,26 @@ use crate::{
         model::{self, Evidence, Finding, Remediation, Salt},
         visible,
     },
-    ingest::observation::{KernelTime, Stream},
+    ingest::observation::Stream,
 };
 
 /// Most (parent, store, command) triples remembered.
 const LIMIT: usize = 4096;
 
-/// What was reported, and how often it was repeated since.
-#[derive(Debug, Default)]
-struct Reported {
-    at: Option<KernelTime>,
-    repeated: u64,
-}
-
 /// State of the detector: what was reported within the window.
 #[derive(Debug)]
 pub struct TokenPrinted {
-    reported: Recent<(ProcessKey, String, Stream), Reported>,
+    reported: Repeats<(ProcessKey, String, Stream)>,
 }
 
 impl Default for TokenPrinted {
     fn default() -> Self {
-        Self { reported: Recent::new(LIMIT) }
+        Self { reported: Repeats::new(LIMIT) }
     }
 }
 
 impl TokenPrinted {
-    /// The finding for a token that is printed, unless it is of no interest or repeats one of the last [`WINDOW_NS`].
+    /// The finding for a token that is printed, unless it is of no interest or repeats one of the window.
     pub(crate) fn print(&mut self, salt: &Salt, access: &Access, read: &Unexpected<'_>) -> Option<Finding> {
         let Target::Service { service: Service::Print { command, output }, .. } = &access.target else { return None };
         let (printer, store) = (access.chain.processes.first()?, read.stores.first()?);
@@ -53,15 +46,9 @@ impl TokenPrinted {
         if *output == Stream::Nowhere || shown {
             return None;
         }
-        self.reported.expire(access.time, WINDOW_NS);
         let key = (printer.parent.unwrap_or(printer.key), format!("{} {command}", store.id), *output);
-        let entry = self.reported.touch(&key, access.time, Reported::default);
-        if entry.at.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
-            entry.repeated += 1;
-            return None;
-        }
-        let before = std::mem::replace(entry, Reported { at: Some(access.time), repeated: 0 });
-        finding(salt, access, read, before.repeated)
+        let repeated = self.reported.tell(&key, access.time)?;
+        finding(salt, access, read, repeated)
     }
 
     /// Entries pushed out because the table was full.

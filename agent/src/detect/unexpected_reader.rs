@@ -4,9 +4,9 @@ use tokenhound_common::process::ProcessKey;
 
 use super::{
     access::{Access, Target},
-    engine::{Unexpected, WINDOW_NS},
+    engine::Unexpected,
     judge::{Identity, StoreFacts, Verdict},
-    recent::Recent,
+    repeats::Repeats,
     severity::{self, Assessment, Deed, Manner},
     words,
 };
@@ -16,45 +16,31 @@ use crate::{
         model::{self, Evidence, Finding, Remediation, Salt},
         visible,
     },
-    ingest::observation::{KernelTime, Way},
+    ingest::observation::Way,
 };
 
 /// Most (process, store, reader) triples remembered.
 const LIMIT: usize = 8192;
 
-/// A read that was reported, and how often it was repeated since.
-#[derive(Debug)]
-struct Reported {
-    at: Option<KernelTime>,
-    repeated: u64,
-}
-
 /// State of the detector: what was reported within the window.
 #[derive(Debug)]
 pub struct UnexpectedReader {
-    reported: Recent<(ProcessKey, String, Identity), Reported>,
+    reported: Repeats<(ProcessKey, String, Identity)>,
 }
 
 impl Default for UnexpectedReader {
     fn default() -> Self {
-        Self { reported: Recent::new(LIMIT) }
+        Self { reported: Repeats::new(LIMIT) }
     }
 }
 
 impl UnexpectedReader {
-    /// The finding for an unexpected read, unless it repeats one of the last [`WINDOW_NS`].
+    /// The finding for an unexpected read, unless it repeats one of the window.
     pub(crate) fn read(&mut self, salt: &Salt, access: &Access, read: &Unexpected<'_>) -> Option<Finding> {
         let reader = access.chain.processes.first()?;
         let stores = read.stores.iter().map(|store| store.id.as_str()).collect::<Vec<_>>().join(" ");
-        self.reported.expire(access.time, WINDOW_NS);
         let key = (reader.key, stores, Identity::of(reader));
-        let entry = self.reported.touch(&key, access.time, || Reported { at: None, repeated: 0 });
-        if entry.at.is_some_and(|at| access.time.0.saturating_sub(at.0) <= WINDOW_NS) {
-            entry.repeated += 1;
-            return None;
-        }
-        let repeated = entry.repeated;
-        *entry = Reported { at: Some(access.time), repeated: 0 };
+        let repeated = self.reported.tell(&key, access.time)?;
         finding(salt, access, read, repeated)
     }
 
