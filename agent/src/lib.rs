@@ -21,4 +21,5 @@ pub mod readers;
 pub mod sink;
 pub mod state;
 pub mod telemetry;
+pub mod token;
 pub mod yaml;

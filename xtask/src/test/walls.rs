@@ -119,6 +119,25 @@ const WALLS: &[Wall] = &[
         why: "the core is pure: no clock, no file system, no thread",
     },
     Wall {
+        under: "agent/src/token",
+        never: &[
+            "crate::ingest",
+            "crate::lineage",
+            "crate::detect",
+            "crate::finding",
+            "crate::sink",
+            "crate::telemetry",
+        ],
+        but: &[],
+        why: "a token knows its store and nothing of who reads it",
+    },
+    Wall {
+        under: "agent/src/token",
+        never: PURE,
+        but: &["agent/src/token/key.rs"],
+        why: "what decides is pure: facts come in as inputs",
+    },
+    Wall {
         under: "agent/src/lineage/table",
         never: PURE,
         but: &[],

@@ -1,0 +1,6 @@
+//! Tokens: taken out of stores, described, and recognised elsewhere. The only part that touches a token's bytes; what
+//! leaves it are facts and fingerprints.
+
+pub mod fingerprint;
+pub mod model;
+pub mod secret;
