@@ -2,5 +2,7 @@
 //! leaves it are facts and fingerprints.
 
 pub mod fingerprint;
+pub mod key;
 pub mod model;
+pub mod scan;
 pub mod secret;
