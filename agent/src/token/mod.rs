@@ -2,5 +2,8 @@
 //! leaves it are facts and fingerprints.
 
 pub mod fingerprint;
+pub mod jwt;
 pub mod model;
+pub mod pem;
 pub mod secret;
+pub mod times;
