@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod lineage;
 pub mod pipeline;
 pub mod policy;
+pub mod posture;
 pub mod probe;
 pub mod readers;
 pub mod sink;

@@ -138,6 +138,12 @@ const WALLS: &[Wall] = &[
         why: "what decides is pure: facts come in as inputs",
     },
     Wall {
+        under: "agent/src/posture",
+        never: PURE,
+        but: &["agent/src/posture/gather.rs", "agent/src/posture/view.rs"],
+        why: "what decides is pure: facts come in as inputs",
+    },
+    Wall {
         under: "agent/src/lineage/table",
         never: PURE,
         but: &[],
