@@ -2,5 +2,10 @@
 //! leaves it are facts and fingerprints.
 
 pub mod fingerprint;
+pub mod jwt;
+pub mod key;
 pub mod model;
+pub mod pem;
+pub mod scan;
 pub mod secret;
+pub mod times;
