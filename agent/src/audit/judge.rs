@@ -6,7 +6,7 @@ use super::model::{Finding, StoreFile};
 use crate::{
     catalogue::{
         Catalogue,
-        model::{Holds, Keyring, Kind, Store},
+        model::{Holds, Keyring, Kind, NotExtracted, Store},
     },
     finding::{detector::DetectorId, severity::Severity, visible},
     token::model::{Facts, Known, Lifetime, Protection},
@@ -46,8 +46,13 @@ fn exposed(file: &StoreFile, entry: Option<&Store>, findings: &mut Vec<Finding>)
     if file.tokens.is_empty() && (file.size == 0 || (file.problems.is_empty() && elsewhere)) {
         return;
     }
-    let encrypted =
+    let why = entry.and_then(|entry| entry.not_extracted);
+    if file.tokens.is_empty() && matches!(why, Some(NotExtracted::NoSecret | NotExtracted::NoFile)) {
+        return;
+    }
+    let all_encrypted =
         !file.tokens.is_empty() && file.tokens.iter().all(|token| token.facts.protection == Protection::Encrypted);
+    let encrypted = all_encrypted || (file.tokens.is_empty() && why == Some(NotExtracted::Encrypted));
     for exposure in &file.exposures {
         let mut severity = exposure.severity();
         if encrypted || (file.tokens.is_empty() && file.holds == Holds::Perhaps) {

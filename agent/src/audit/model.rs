@@ -37,6 +37,8 @@ pub struct Report {
     pub stores: Vec<StoreFile>,
     /// What is wrong, what to do first at the beginning.
     pub findings: Vec<Finding>,
+    /// Tokens of stores that were not looked for in other files: too short, made of words, or too many.
+    pub not_searched: u64,
     /// What was looked at, and what was not.
     pub counts: Counts,
 }

@@ -1,3 +1,5 @@
+mod outside;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -18,37 +20,42 @@ use crate::{
     token::{
         fingerprint::{KEY_BYTES, Key},
         model::{Facts, Known, Lifetime, Protection},
+        scan::NeedleSet,
     },
 };
 
 /// A root with a user, and what else a test needs.
-pub(super) struct Image(tempfile::TempDir);
+struct Image(tempfile::TempDir);
 
 impl Image {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let image = Self(tempfile::tempdir().unwrap());
         image.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
         image.write("home/ann/.profile", "");
         image
     }
 
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    pub(super) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub(super) fn audit(&self) -> Report {
+    fn audit(&self) -> Report {
+        self.audited().0
+    }
+
+    fn audited(&self) -> (Report, NeedleSet) {
         let scope = Scope::new(&Whose::Root(self.0.path().to_owned()), EnvOverrides::new()).unwrap();
         let catalogue = shipped_catalogue();
         let key = Key::new([7; KEY_BYTES]);
         let time = Timestamp::now();
-        let inputs = Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time };
+        let inputs = Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true };
         audit(&scope, &inputs, &Progress::silent())
     }
 }

@@ -20,7 +20,12 @@ use crate::{
     },
     catalogue::{self, Catalogue, homes::EnvOverrides},
     lineage::users::{User, Users},
-    token::fingerprint::{KEY_BYTES, Key},
+    state,
+    token::{
+        fingerprint::{KEY_BYTES, Key},
+        key,
+        scan::NeedleSet,
+    },
 };
 
 /// Arguments.
@@ -45,6 +50,12 @@ pub(super) struct Options {
     /// Exit with 3 if a finding is at or above this level.
     #[arg(long, value_name = "LEVEL", default_value = "none", value_parser = ci::FailOn::parse)]
     fail_on: ci::FailOn,
+    /// Look at stores only, not for their tokens in other files.
+    #[arg(long)]
+    stores_only: bool,
+    /// Directory with the machine's fingerprint key, which is made there if there is none [default: /var/lib/tokenhound].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
@@ -57,6 +68,10 @@ enum Format {
     Text,
     /// For programs: everything.
     Json,
+    /// For code-scanning views: SARIF 2.1.0.
+    Sarif,
+    /// For people: one page that needs nothing else.
+    Html,
 }
 
 /// Looks at it all and reports.
@@ -70,20 +85,34 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     // Before the work: a place that cannot be written is a mistake of the caller.
     let output = options.output.as_deref().map(ci::create).transpose()?;
     let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
-    let (key, key_kind) = key()?;
-    let inputs = audit::Inputs { catalogue: &catalogue, key: &key, key_kind, time: Timestamp::now() };
-    let report = audit::audit(&scope, &inputs, &Progress::on_terminal());
-    write(options, &report, output)?;
+    let (key, key_kind) = key(options)?;
+    let inputs = audit::Inputs {
+        catalogue: &catalogue,
+        key: &key,
+        key_kind,
+        time: Timestamp::now(),
+        content: !options.stores_only,
+    };
+    let (report, needles) = audit::audit(&scope, &inputs, &Progress::on_terminal());
+    write(options, &report, &needles, output)?;
     let reached = options.fail_on.0.is_some_and(|level| report.findings.iter().any(|it| it.severity >= level));
     Ok(if reached { Exit::Findings } else { Exit::Success })
 }
 
-fn write(options: &Options, report: &Report, output: Option<std::fs::File>) -> Result<(), CliError> {
+fn write(
+    options: &Options,
+    report: &Report,
+    needles: &NeedleSet,
+    output: Option<std::fs::File>,
+) -> Result<(), CliError> {
     let colour = output.is_none() && std::io::stdout().is_terminal();
     let text = match options.format {
         Format::Text => report::text::render(report, report::text::Style { colour }),
         Format::Json => report::json::render(report),
+        Format::Sarif => report::sarif::render(report),
+        Format::Html => report::html::render(report),
     };
+    let text = report::clean::clean(text, needles);
     let Some(mut file) = output else { return super::print(&text) };
     file.write_all(text.as_bytes()).map_err(|error| {
         let path = options.output.as_deref().unwrap_or(std::path::Path::new("the report")).display();
@@ -146,8 +175,13 @@ fn overrides(catalogue: &Catalogue) -> EnvOverrides {
     EnvOverrides::of(&values, std::env::current_dir().ok().as_deref())
 }
 
-/// What fingerprints are made with.
-fn key() -> Result<(Key, KeyKind), CliError> {
+/// What fingerprints are made with: the machine's key, which is root's, or one for this run.
+fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
+    if rustix::process::geteuid().is_root() {
+        let directory = options.state_dir.as_deref().unwrap_or(std::path::Path::new(state::DIRECTORY));
+        let key = key::load_or_create(directory).map_err(CliError::usage)?;
+        return Ok((key, KeyKind::Machine));
+    }
     let mut bytes = [0; KEY_BYTES];
     let mut filled = 0;
     while filled < KEY_BYTES {
