@@ -2,10 +2,15 @@
 //! leaves it are facts and fingerprints.
 
 pub mod describe;
+pub mod extract;
 pub mod fingerprint;
 pub mod jwt;
+pub mod key;
 pub mod model;
 pub mod pem;
+pub mod read;
+pub mod scan;
 pub mod secret;
+pub mod selector;
 pub mod shape;
 pub mod times;

@@ -1,0 +1,179 @@
+//! Which part of a token is looked for.
+//!
+//! A short token is looked for whole. Of a long one it is a *core*: bytes that no other token has, late in it, because
+//! tokens of one issuer begin alike (`-----BEGIN`, the header of a JWT). Inside the core eight bytes, the *anchor*, are
+//! what a scan notices first; all forms of a token are noticed by the same eight.
+
+use std::ops::Range;
+
+use super::plain::SHORTEST;
+
+/// Longest core, in bytes.
+pub(super) const LONGEST_CORE: usize = 64;
+
+/// Bytes of an anchor.
+pub(super) const ANCHOR: usize = 8;
+
+/// The core of a token, as a range of it.
+pub(super) fn core(token: &[u8]) -> Range<usize> {
+    let part = private_line(token).unwrap_or(0..token.len());
+    if part.len() <= LONGEST_CORE {
+        return part;
+    }
+    let last = part.end - LONGEST_CORE;
+    let first = (part.start + part.len() / 2).min(last);
+    let at = (first..=last)
+        .step_by(ANCHOR)
+        .chain([last])
+        .max_by_key(|at| distinct(&token[*at..*at + LONGEST_CORE]))
+        .unwrap_or(last);
+    at..at + LONGEST_CORE
+}
+
+/// Where the anchor begins in a core. Never in its first quarter, where prefixes are.
+pub(super) fn anchor(core: &[u8]) -> usize {
+    let last = core.len().saturating_sub(ANCHOR);
+    let first = (core.len() / 4).min(last);
+    (first..=last).max_by_key(|at| distinct(&core[*at..*at + ANCHOR])).unwrap_or(last)
+}
+
+/// Different bytes, and changes between letters, digits and other bytes: what is rarely met elsewhere has many.
+fn distinct(bytes: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
+    let different = bytes.iter().filter(|byte| !std::mem::replace(&mut seen[usize::from(**byte)], true)).count();
+    2 * different + bytes.windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count()
+}
+
+/// Of a secret of several lines, such as a PEM key, one line of private material: copies are indented, joined, given
+/// other line ends or escaped ones, but a line stays a line.
+///
+/// The last lines hold comment and padding, the first ones header and public key: in PKCS#1, PKCS#8 and OpenSSH alike
+/// the private numbers begin in the first half and go on to the end. Short keys on curves are the exception: SEC1
+/// (`EC PRIVATE KEY`) begins with the private number and ends with the public one.
+fn private_line(token: &[u8]) -> Option<Range<usize>> {
+    let body = lines(token);
+    let count = body.len();
+    if count == 0 || (count == 1 && body[0].len() == token.trim_ascii().len()) {
+        return None;
+    }
+    let wanted = match count {
+        1 | 2 => 0,
+        3 if has(token, b"EC PRIVATE KEY") => 0,
+        3 => 1,
+        _ if has(token, b"OPENSSH PRIVATE KEY") => openssh_line(token, &body),
+        _ => (count * 7 / 10).min(count - 2),
+    };
+    body.get(wanted).filter(|line| line.len() >= SHORTEST).cloned()
+}
+
+/// The lines that may be such material: long enough, without spaces, no armour (`-----BEGIN`), no header (`Proc-Type: `).
+fn lines(token: &[u8]) -> Vec<Range<usize>> {
+    let mut lines = Vec::new();
+    let mut at = 0;
+    for line in token.split(|byte| *byte == b'\n') {
+        let trimmed = line.trim_ascii();
+        let from = at + line.len() - line.trim_ascii_start().len();
+        at += line.len() + 1;
+        if trimmed.len() >= SHORTEST && !trimmed.starts_with(b"--") && !trimmed.contains(&b' ') {
+            lines.push(from..from + trimmed.len());
+        }
+    }
+    lines
+}
+
+/// The line of an OpenSSH key that begins latest in its private part and is full: the part begins after header, public
+/// key and again a public key, and ends with comment and padding, whose length only the key itself says (`PROTOCOL.key`
+/// of OpenSSH). An encrypted part is as good anywhere.
+fn openssh_line(token: &[u8], body: &[Range<usize>]) -> usize {
+    let last = body.len() - 2;
+    private_end(token, body).map_or(last, |end| {
+        // Base64 characters before the end of the last private number.
+        let mut characters = end * 4 / 3;
+        let mut wanted = 0;
+        for (number, line) in body.iter().enumerate() {
+            wanted = number;
+            if characters <= line.len() {
+                break;
+            }
+            characters -= line.len();
+        }
+        // Where the number ends in the first third of its line, most of it is in the line before.
+        if characters * 3 < body[wanted].len() { wanted.saturating_sub(1) } else { wanted }
+    })
+}
+
+/// Where the last private number of an OpenSSH key that is not encrypted ends, in bytes of what its base64 stands for.
+fn private_end(token: &[u8], body: &[Range<usize>]) -> Option<usize> {
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(token.len()));
+    body.iter().for_each(|line| text.extend_from_slice(&token[line.clone()]));
+    let bytes = zeroize::Zeroizing::new(data_encoding::BASE64.decode(&text).ok()?);
+    let mut at = b"openssh-key-v1\0".len();
+    let mut string = |skip: usize| {
+        at += skip;
+        let length = u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize;
+        let from = at + 4;
+        at = from.checked_add(length).filter(|end| *end <= bytes.len())?;
+        Some(from..at)
+    };
+    if &bytes[string(0)?] != b"none" {
+        return None;
+    }
+    // Name of the derivation, its options; the number of keys, the public key.
+    for skip in [0, 0, 4] {
+        string(skip)?;
+    }
+    // Length of the private part and two check numbers; then its fields, of which the last is the comment.
+    let mut before = string(4 + 8)?;
+    let mut private = before.clone();
+    while let Some(field) = string(0) {
+        private = std::mem::replace(&mut before, field);
+    }
+    // In an Ed25519 key the second half of the private number is the public one again.
+    let half = if has(&bytes[..80.min(bytes.len())], b"ssh-ed25519") { private.len() / 2 } else { 0 };
+    Some(private.end - half)
+}
+
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_token_is_its_own_core_and_a_long_one_has_it_late() {
+        assert_eq!(core(b"ghp_0aB1cD2eF3gH4iJ5"), 0..20);
+        let jwt = format!("eyJhbGciOiJSUzI1NiJ9.{}.{}", "eyJzdWIiOiJtZSJ9", "aB3_x-Z9".repeat(30));
+        let core = core(jwt.as_bytes());
+        assert!(core.len() == LONGEST_CORE && core.start >= jwt.len() / 2 - 1, "{core:?} of {}", jwt.len());
+    }
+
+    #[test]
+    fn the_anchor_is_where_the_token_is_most_itself() {
+        assert_eq!(anchor(b"aaaaaaaaaaaaaaaa7kQ2zX9waaaaaaaaaaaa"), 16);
+        assert!(anchor(b"ghp_0aB1cD2eF3gH4iJ5kL6m") >= 6);
+        assert_eq!(anchor(b"k7Q2zX9w4Rp1"), 4);
+    }
+
+    fn chosen(key: &str) -> &str {
+        &key[core(key.as_bytes())]
+    }
+
+    #[test]
+    fn of_a_key_it_is_a_line_of_private_material() {
+        let line = |letter: char| letter.to_string().repeat(64);
+        let pem = |label: &str, lines: &[String]| {
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+        };
+        let lines: Vec<String> = ('a'..='z').map(line).collect();
+        assert_eq!(chosen(&pem("PRIVATE KEY", &lines)), line('s'));
+        assert_eq!(chosen(&pem("PRIVATE KEY", &lines[..3])), line('b'));
+        assert_eq!(chosen(&pem("EC PRIVATE KEY", &lines[..3])), line('a'));
+        assert_eq!(chosen(&pem("PRIVATE KEY", &lines[..1])), line('a'));
+        let with_header = format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{}", lines[..10].join("\n"));
+        assert_eq!(chosen(&pem("RSA PRIVATE KEY", &[with_header])), line('h'));
+        assert_eq!(chosen(&pem("PRIVATE KEY", &lines).replace('\n', "\r\n    ")), line('s'));
+    }
+}

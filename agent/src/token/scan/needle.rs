@@ -1,0 +1,119 @@
+//! What is kept of a token to find copies of it: keyed hashes of its forms.
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{
+    Encoding, Unsearchable,
+    choice::{self, ANCHOR},
+    form, plain,
+};
+use crate::token::{
+    fingerprint::{Fingerprint, Key},
+    secret::Secret,
+};
+
+/// Keys of the hashes, each made from the fingerprint key for its own purpose.
+pub(super) struct ScanKeys {
+    /// Odd number that eight bytes are multiplied with.
+    pub(super) multiplier: u64,
+    /// Of the hash of a whole needle.
+    confirm: Zeroizing<[u8; 32]>,
+}
+
+impl ScanKeys {
+    pub(super) fn of(key: &Key) -> Self {
+        let mut anchor = blake3::derive_key("tokenhound scan: anchors, version 1", key.expose());
+        let multiplier = u64::from_le_bytes(*anchor.first_chunk().unwrap_or(&[1; 8])) | 1;
+        anchor.zeroize();
+        let confirm = Zeroizing::new(blake3::derive_key("tokenhound scan: needles, version 1", key.expose()));
+        Self { multiplier, confirm }
+    }
+
+    /// The upper half of a product with a secret odd number: for any two different words it is the same for at most two
+    /// in 2^32 such numbers (Dietzfelbinger and others, "A reliable randomized algorithm for the closest-pair problem",
+    /// 1997). It is no hash that may be shown to anybody.
+    #[inline]
+    pub(super) const fn tag(multiplier: u64, word: u64) -> u32 {
+        (word.wrapping_mul(multiplier) >> 32) as u32
+    }
+
+    /// The keyed hash that decides: 128 bits of BLAKE3.
+    pub(super) fn whole(&self, bytes: &[u8]) -> [u8; 16] {
+        let hash = blake3::keyed_hash(&self.confirm, bytes);
+        *hash.as_bytes().first_chunk().unwrap_or(&[0; 16])
+    }
+}
+
+/// One form of one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Needle {
+    pub(super) encoding: Encoding,
+    /// Number of bytes.
+    pub(super) len: u16,
+    /// Where its anchor begins.
+    pub(super) anchor: u16,
+    /// Hash of the anchor.
+    pub(super) tag: u32,
+    /// Hash of all of it.
+    pub(super) whole: [u8; 16],
+}
+
+/// Everything by which copies of one token are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needles {
+    /// Whose.
+    pub fingerprint: Fingerprint,
+    pub(super) list: Vec<Needle>,
+    /// Whether enough of the token is unknown to somebody who has guessed its anchor.
+    pub(super) storable: bool,
+}
+
+/// What a token must have of unpredictable bits outside of its anchor for its needles to be kept on disk.
+const LEAST_BITS_LEFT: f64 = 80.0;
+
+impl Needles {
+    /// Derives them while the token is at hand. Takes some 30 hashes.
+    ///
+    /// # Errors
+    /// Why it cannot be looked for.
+    pub fn of(key: &Key, token: &Secret) -> Result<Self, Unsearchable> {
+        let bytes = token.expose();
+        let core = &bytes[choice::core(bytes)];
+        plain::check(core)?;
+        let keys = ScanKeys::of(key);
+        let at = choice::anchor(core);
+        let list = form::all(core, at).iter().filter_map(|form| needle(&keys, form)).collect();
+        let left = plain::bits(&core[..at]) + plain::bits(&core[at + ANCHOR..]);
+        Ok(Self { fingerprint: key.fingerprint(token), list, storable: left >= LEAST_BITS_LEFT })
+    }
+
+    /// Number of needles: at most 36.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether they may be kept on disk ([`Needles::seal`]). Those of short tokens are derived anew from the store.
+    #[must_use]
+    pub const fn storable(&self) -> bool {
+        self.storable
+    }
+}
+
+fn needle(keys: &ScanKeys, form: &form::Form) -> Option<Needle> {
+    let word = u64::from_le_bytes(*form.bytes.get(form.anchor..)?.first_chunk()?);
+    Some(Needle {
+        encoding: form.encoding,
+        len: u16::try_from(form.bytes.len()).ok()?,
+        anchor: u16::try_from(form.anchor).ok()?,
+        tag: ScanKeys::tag(keys.multiplier, word),
+        whole: keys.whole(&form.bytes),
+    })
+}
