@@ -41,13 +41,10 @@ pub fn store(file: &StoreFile, catalogue: &Catalogue, now: Timestamp) -> Vec<Fin
 
 /// What the file itself says: it matters as much as what lies in it.
 fn exposed(file: &StoreFile, entry: Option<&Store>, findings: &mut Vec<Finding>) {
-    // There is nothing in it to take: it is empty, only says where tokens are, or holds some at times and not now.
-    let elsewhere = !file.references.is_empty() || file.holds == Holds::Perhaps;
-    if file.tokens.is_empty() && (file.size == 0 || (file.problems.is_empty() && elsewhere)) {
-        return;
-    }
     let why = entry.and_then(|entry| entry.not_extracted);
-    if file.tokens.is_empty() && matches!(why, Some(NotExtracted::NoSecret | NotExtracted::NoFile)) {
+    let closed = matches!(why, Some(NotExtracted::Encrypted | NotExtracted::Unreadable));
+    // There is nothing in it to take: it is empty, or was understood and holds none, at least not now.
+    if file.tokens.is_empty() && (file.size == 0 || (file.problems.is_empty() && !closed)) {
         return;
     }
     let all_encrypted =

@@ -1,4 +1,5 @@
 mod outside;
+mod seeds;
 
 use std::{
     fs,
@@ -23,6 +24,9 @@ use crate::{
         scan::NeedleSet,
     },
 };
+
+/// What fingerprints of tests are made with.
+const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
 
 /// A root with a user, and what else a test needs.
 struct Image(tempfile::TempDir);
@@ -53,7 +57,7 @@ impl Image {
     fn audited(&self) -> (Report, NeedleSet) {
         let scope = Scope::new(&Whose::Root(self.0.path().to_owned()), EnvOverrides::new()).unwrap();
         let catalogue = shipped_catalogue();
-        let key = Key::new([7; KEY_BYTES]);
+        let key = Key::new(KEY);
         let time = Timestamp::now();
         let inputs = Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true };
         audit(&scope, &inputs, &Progress::silent())
@@ -195,21 +199,24 @@ fn an_exposure_matters_as_much_as_what_lies_there() {
     };
     assert_eq!(severity(|_| {}), Some(Severity::High));
     assert_eq!(severity(|file| file.tokens[0].facts.protection = Protection::Encrypted), Some(Severity::Low));
-    assert_eq!(severity(|file| file.tokens.clear()), Some(Severity::High), "what lies there is not known");
-    assert_eq!(
-        severity(|file| {
-            file.tokens.clear();
-            file.size = 0;
-        }),
-        None
-    );
-    assert_eq!(
-        severity(|file| {
-            file.tokens.clear();
-            file.holds = Holds::Perhaps;
-        }),
-        None
-    );
+    let unknown = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+    };
+    assert_eq!(severity(unknown), Some(Severity::High), "what lies there is not known");
+    assert_eq!(severity(|file| file.tokens.clear()), None, "it was understood");
+    let perhaps = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+        file.holds = Holds::Perhaps;
+    };
+    assert_eq!(severity(perhaps), Some(Severity::Low));
+    let empty = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+        file.size = 0;
+    };
+    assert_eq!(severity(empty), None);
 }
 
 #[test]
