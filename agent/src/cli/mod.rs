@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod load;
 mod policy;
+mod private;
 mod readers;
 #[cfg(test)]
 mod reference;
@@ -167,7 +168,27 @@ impl CliError {
 /// Does what was asked and says how it went.
 #[must_use]
 pub fn execute(arguments: Arguments) -> ExitCode {
-    let outcome = match arguments.command {
+    match private_memory(&arguments.command).and_then(|()| carry_out(arguments.command)) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // Names of files and commands are in it: none may become a command of a CI system.
+            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
+            error.exit.into()
+        }
+    }
+}
+
+/// Whatever may come to hold a token keeps its memory to itself. Not those that are there to be looked into.
+fn private_memory(command: &Subcommands) -> Result<(), CliError> {
+    match command {
+        Subcommands::Canary | Subcommands::DemoActor(_) => Ok(()),
+        Subcommands::Run(_) => private::memory().and_then(|()| private::cores()),
+        _ => private::memory(),
+    }
+}
+
+fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
+    match command {
         Subcommands::Run(options) => run::execute(options),
         Subcommands::Watch(options) => watch::execute(options),
         Subcommands::Replay(options) => replay::execute(&options),
@@ -183,14 +204,6 @@ pub fn execute(arguments: Arguments) -> ExitCode {
             .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
         Subcommands::Load(options) => load::execute(&options),
         Subcommands::DemoActor(options) => demo::act(&options),
-    };
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            // Names of files and commands are in it: none may become a command of a CI system.
-            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
-            error.exit.into()
-        }
     }
 }
 

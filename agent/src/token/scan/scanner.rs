@@ -81,4 +81,5 @@ impl<'s> Scanner<'s> {
 }
 
 // Turns begin at even positions: else a needle across their border would be seen by both of its windows.
-const _: () = assert!(ANCHOR < LONGEST && LONGEST < TURN && LONGEST % STRIDE == 0 && TURN % STRIDE == 0);
+const _: () =
+    assert!(ANCHOR < LONGEST && LONGEST < TURN && LONGEST.is_multiple_of(STRIDE) && TURN.is_multiple_of(STRIDE));
