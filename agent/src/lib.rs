@@ -4,6 +4,7 @@
 //! From a decoded observation to a finding everything is pure: time is the record's time and facts about files arrive
 //! as inputs.
 
+pub mod audit;
 pub mod capture;
 pub mod catalogue;
 pub mod cli;

@@ -89,6 +89,15 @@ impl Matcher {
         Self::of(stores, |store| store.role == Role::AgentSocket, |store| store.sockets().collect())
     }
 
+    /// Compiles the paths that can be anywhere below a home or the root (`~/**/x`, `**/x`), of stores that keep tokens,
+    /// watched or not: what only a search finds.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn roaming(stores: &[Store]) -> Result<Self, MatcherError> {
+        Self::of(stores, |_| false, |store| store.kept_paths().filter(|pattern| pattern.roams_anywhere()).collect())
+    }
+
     /// `moved`: what variables of `path_env` move are the paths.
     fn of(
         stores: &[Store],

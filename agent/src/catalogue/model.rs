@@ -203,4 +203,10 @@ impl Store {
     pub fn watched_paths(&self) -> impl Iterator<Item = &Pattern> {
         self.paths.iter().chain(&self.sidecar_paths).filter(|_| self.watched())
     }
+
+    /// Every pattern of a place that keeps tokens, watched or not; none for sinks, sockets, memory and decoys.
+    pub fn kept_paths(&self) -> impl Iterator<Item = &Pattern> {
+        let all = self.paths.iter().chain(&self.unwatched_paths).chain(&self.sidecar_paths);
+        all.filter(|_| self.role == Role::Store)
+    }
 }

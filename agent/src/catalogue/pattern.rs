@@ -188,6 +188,12 @@ impl Pattern {
         self.parts.first() == Some(&Part::Deep)
     }
 
+    /// Only a search finds what it matches: it can be anywhere, or anywhere below a home.
+    #[must_use]
+    pub fn roams_anywhere(&self) -> bool {
+        self.anchor == Anchor::Anywhere || (self.anchor == Anchor::Home && self.roams())
+    }
+
     /// It takes in whatever lies in a directory: it ends in `*` or `**`.
     #[must_use]
     pub fn open_ended(&self) -> bool {

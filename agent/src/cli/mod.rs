@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. What it promises is in DESIGN and in `tokenhound help`.
 
+mod audit;
 mod catalogue;
 mod child;
 mod ci;
@@ -42,6 +43,8 @@ enum Subcommands {
     Watch(watch::Options),
     /// Make the findings of a recording again.
     Replay(replay::Options),
+    /// Look at the stores there are: what tokens they hold, who else can get at them, and where else these tokens lie.
+    Audit(audit::Options),
     /// Say what this kernel offers and whether every probe works, with a remedy for what does not.
     Doctor(doctor::Options),
     /// Look into the catalogue of credential stores.
@@ -192,6 +195,7 @@ fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
         Subcommands::Run(options) => run::execute(options),
         Subcommands::Watch(options) => watch::execute(options),
         Subcommands::Replay(options) => replay::execute(&options),
+        Subcommands::Audit(options) => audit::execute(&options),
         Subcommands::Doctor(options) => doctor::execute(&options),
         Subcommands::Catalogue(command) => catalogue::execute(&command),
         Subcommands::Policy(command) => policy::execute(command),

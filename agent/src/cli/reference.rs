@@ -16,7 +16,7 @@ const HEAD: &str = "<!-- Generated from agent/src/cli; TOKENHOUND_BLESS=1 writes
     | 0 | fine |\n\
     | 1 | it failed; what failed is on standard error |\n\
     | 2 | usage or configuration; nothing was started |\n\
-    | 3 | `watch`: a finding at or above `--fail-on`, and the command itself succeeded |\n\
+    | 3 | a finding at or above `--fail-on`; with `watch` only if the command itself succeeded |\n\
     | 77 | this kernel or these rights do not allow it |\n\
     | other | `watch`: the exit code of the command (128 + N for signal N; 126 and 127 as in a shell) |\n\n\
     `TOKENHOUND_LOG` sets what `run` logs (`info`, `tokenhound=debug`); human text on a terminal, JSON otherwise.\n";

@@ -132,7 +132,7 @@ impl Users {
         }
         let text = fs::read(&self.passwd).map_err(failed)?;
         let groups = fs::read(&self.group).unwrap_or_default();
-        self.users = String::from_utf8_lossy(&text).lines().rev().filter_map(user).map(|it| (it.uid, it)).collect();
+        self.users = entries(&String::from_utf8_lossy(&text)).into_iter().map(|it| (it.uid, it)).collect();
         self.members = members(&String::from_utf8_lossy(&groups));
         self.others.clear();
         self.stamps = Some((stamp, group_stamp));
@@ -224,6 +224,13 @@ impl Users {
 
 fn stamp(metadata: &Metadata) -> Stamp {
     (metadata.dev(), metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// The users of a `passwd(5)` file; the first line of a number counts.
+#[must_use]
+pub fn entries(text: &str) -> Vec<User> {
+    let users: BTreeMap<u32, User> = text.lines().rev().filter_map(user).map(|it| (it.uid, it)).collect();
+    users.into_values().collect()
 }
 
 /// A line of `passwd(5)`.

@@ -36,41 +36,20 @@ const LOCAL_FUSE: &[&str] = &[
     "overlayfs",
 ];
 
-/// Pseudo file systems, and those that hold nothing of a user: never walked.
-const PSEUDO: &[u64] = &[
-    0x9fa0,      // proc
-    0x6265_6572, // sysfs
-    0x6462_6720, // debugfs
-    0x7472_6163, // tracefs
-    0x0027_e0eb, // cgroup
-    0x6367_7270, // cgroup2
-    0x7363_6673, // securityfs
-    0xcafe_4a11, // bpf
-    0x6165_676c, // pstore
-    0xde5e_81e4, // efivarfs
-    0x6265_6570, // configfs
-    0x1980_0202, // mqueue
-    0x1cd1,      // devpts
-    0x9584_58f6, // hugetlbfs
-    0x0187,      // autofs
-    0x4249_4e4d, // binfmt_misc
-    0x6e73_6673, // nsfs
-];
-
 /// The kind of file system if it is one of another machine. `fuse` is the subtype that the mount table gives.
 #[must_use]
 pub fn network(magic: u64, fuse: Option<&str>) -> Option<String> {
     if magic == FUSE {
         let subtype = fuse?.strip_prefix("fuse.")?;
-        return (!LOCAL_FUSE.contains(&subtype)).then(|| subtype.to_owned());
+        return remote_fuse(subtype).then(|| subtype.to_owned());
     }
     NETWORK.iter().find(|(known, _)| *known == magic).map(|(_, name)| (*name).to_owned())
 }
 
-/// Is it made by the kernel as it is read?
+/// Is a file system in user space, by its subtype, one of another machine? What is not known to be local is taken for one.
 #[must_use]
-pub fn pseudo(magic: u64) -> bool {
-    PSEUDO.contains(&magic)
+pub fn remote_fuse(subtype: &str) -> bool {
+    !LOCAL_FUSE.contains(&subtype)
 }
 
 /// Entries that a program leaves in the directory that it carries to other machines, and the program.
@@ -150,7 +129,6 @@ mod tests {
         assert_eq!(network(FUSE, Some("fuse.sshfs")).as_deref(), Some("sshfs"));
         assert_eq!(network(FUSE, Some("fuse.gocryptfs")), None);
         assert_eq!(network(FUSE, Some("fuseblk")), None);
-        assert!(pseudo(0x9fa0) && !pseudo(0xEF53));
     }
 
     #[test]

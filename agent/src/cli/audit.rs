@@ -1,0 +1,159 @@
+//! `tokenhound audit`: one pass over the stores of a user, of all users or of an unpacked root.
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use super::{CliError, Exit, ci};
+use crate::{
+    audit::{
+        self,
+        model::{KeyKind, Report},
+        progress::Progress,
+        report,
+        scope::{Scope, Whose},
+    },
+    catalogue::{self, Catalogue, homes::EnvOverrides},
+    lineage::users::{User, Users},
+    token::fingerprint::{KEY_BYTES, Key},
+};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Look at this user's stores. Without any of these three: at one's own; under sudo, at those of the user who called
+    /// sudo.
+    #[arg(long, value_name = "USER", group = "whose")]
+    user: Option<String>,
+    /// Look at the stores of all users, and at those of the system.
+    #[arg(long, group = "whose")]
+    all_users: bool,
+    /// Look at an unpacked image or backup. No link leads out of it.
+    #[arg(long, value_name = "DIR", group = "whose")]
+    root: Option<PathBuf>,
+    /// How to write the report.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the report to this file, with mode 0600, instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Exit with 3 if a finding is at or above this level.
+    #[arg(long, value_name = "LEVEL", default_value = "none", value_parser = ci::FailOn::parse)]
+    fail_on: ci::FailOn,
+    /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
+    #[arg(long, value_name = "DIR")]
+    catalogue: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a terminal: short.
+    Text,
+    /// For programs: everything.
+    Json,
+}
+
+/// Looks at it all and reports.
+///
+/// # Errors
+/// When nobody can be looked at, or the report cannot be written.
+pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
+    let directory = options.catalogue.as_deref().unwrap_or(std::path::Path::new(catalogue::DIRECTORY));
+    let catalogue = Catalogue::load(directory).map_err(CliError::usage)?.catalogue;
+    let (whose, environment) = whose(options, &catalogue)?;
+    // Before the work: a place that cannot be written is a mistake of the caller.
+    let output = options.output.as_deref().map(ci::create).transpose()?;
+    let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
+    let (key, key_kind) = key()?;
+    let inputs = audit::Inputs { catalogue: &catalogue, key: &key, key_kind, time: Timestamp::now() };
+    let report = audit::audit(&scope, &inputs, &Progress::on_terminal());
+    write(options, &report, output)?;
+    let reached = options.fail_on.0.is_some_and(|level| report.findings.iter().any(|it| it.severity >= level));
+    Ok(if reached { Exit::Findings } else { Exit::Success })
+}
+
+fn write(options: &Options, report: &Report, output: Option<std::fs::File>) -> Result<(), CliError> {
+    let colour = output.is_none() && std::io::stdout().is_terminal();
+    let text = match options.format {
+        Format::Text => report::text::render(report, report::text::Style { colour }),
+        Format::Json => report::json::render(report),
+    };
+    let Some(mut file) = output else { return super::print(&text) };
+    file.write_all(text.as_bytes()).map_err(|error| {
+        let path = options.output.as_deref().unwrap_or(std::path::Path::new("the report")).display();
+        CliError::failure(format!("write the report to {path}: {error}; check the space left there"))
+    })
+}
+
+/// Whose files to look at, and where that user's variables have moved stores, as far as they are known.
+fn whose(options: &Options, catalogue: &Catalogue) -> Result<(Whose, EnvOverrides), CliError> {
+    let nothing = EnvOverrides::new;
+    if let Some(root) = &options.root {
+        return Ok((Whose::Root(root.clone()), nothing()));
+    }
+    let own = rustix::process::geteuid();
+    if options.all_users {
+        return if own.is_root() {
+            Ok((Whose::All, nothing()))
+        } else {
+            Err(CliError::unsupported(
+                "only root can look at the stores of all users; run it as root, or without --all-users",
+            ))
+        };
+    }
+    let mut users = Users::load().map_err(CliError::failure)?;
+    let sudo = || std::env::var("SUDO_UID").ok().filter(|_| own.is_root());
+    if let Some(name) = &options.user {
+        let user = users.named(name).cloned();
+        let user = user.ok_or_else(|| CliError::usage(format!("there is no user `{name}`")))?;
+        return if own.is_root() || user.uid == own.as_raw() {
+            Ok((Whose::User(user), nothing()))
+        } else {
+            Err(CliError::unsupported(format!(
+                "only root can look at the stores of `{name}`; run it as root or as that user"
+            )))
+        };
+    }
+    if let Some(uid) = sudo() {
+        let uid = uid.parse().map_err(|_| CliError::usage(format!("SUDO_UID is not a number: `{uid}`")))?;
+        let user = users.look_up(uid).cloned();
+        let user = user.ok_or_else(|| CliError::usage(format!("SUDO_UID names no user: {uid}")))?;
+        return Ok((Whose::User(user), nothing()));
+    }
+    let known = users.look_up(own.as_raw()).cloned();
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = home.or_else(|| known.as_ref().map(|user| user.home.clone()));
+    let home = home.ok_or_else(|| CliError::usage("HOME is not set and the user has no home; name one with --user"))?;
+    let name = known.map_or_else(|| own.as_raw().to_string(), |user| user.name);
+    let gid = rustix::process::getegid().as_raw();
+    Ok((Whose::User(User { name, uid: own.as_raw(), gid, home }), overrides(catalogue)))
+}
+
+/// Where our own variables have moved stores.
+fn overrides(catalogue: &Catalogue) -> EnvOverrides {
+    let values: Vec<(String, OsString)> = catalogue
+        .environment_variables()
+        .into_iter()
+        .filter(|name| name != "HOME")
+        .filter_map(|name| std::env::var_os(&name).map(|value| (name, value)))
+        .collect();
+    EnvOverrides::of(&values, std::env::current_dir().ok().as_deref())
+}
+
+/// What fingerprints are made with.
+fn key() -> Result<(Key, KeyKind), CliError> {
+    let mut bytes = [0; KEY_BYTES];
+    let mut filled = 0;
+    while filled < KEY_BYTES {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
+            .map_err(|error| CliError::failure(format!("get random bytes for a key: {error}")))?;
+    }
+    Ok((Key::new(bytes), KeyKind::Ephemeral))
+}
