@@ -17,6 +17,7 @@ mod reference;
 mod replay;
 mod run;
 mod run_ci;
+mod scan;
 mod session;
 mod watch;
 
@@ -68,6 +69,9 @@ enum Subcommands {
     /// Works on a made-up load, for measuring.
     #[command(hide = true)]
     Load(load::Options),
+    /// Looks for made-up tokens, for measuring.
+    #[command(hide = true)]
+    Scan(scan::Options),
     /// Plays a part in the demo.
     #[command(hide = true)]
     DemoActor(demo::ActorOptions),
@@ -185,7 +189,7 @@ pub fn execute(arguments: Arguments) -> ExitCode {
 fn private_memory(command: &Subcommands) -> Result<(), CliError> {
     match command {
         Subcommands::Canary | Subcommands::DemoActor(_) => Ok(()),
-        Subcommands::Run(_) => private::memory().and_then(|()| private::cores()),
+        Subcommands::Run(_) | Subcommands::Audit(_) => private::memory().and_then(|()| private::cores()),
         _ => private::memory(),
     }
 }
@@ -207,6 +211,7 @@ fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
             .map(|()| Exit::Success)
             .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
         Subcommands::Load(options) => load::execute(&options),
+        Subcommands::Scan(options) => scan::execute(&options),
         Subcommands::DemoActor(options) => demo::act(&options),
     }
 }
