@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Spanned};
 
 pub use file::{Guard, MAX_DIRECTORY_FILES, MAX_FILE_BYTES, directory, read};
@@ -265,6 +265,41 @@ pub fn parse(file: &Path, text: &str) -> Result<Node, Problems> {
         problems.error(file, place, first_line(&error.without_snippet().render()));
         problems
     })
+}
+
+/// Parses a document that nobody vouches for into whatever `seed` makes of it, with at most `nodes` values and `depth`
+/// levels. Aliases may repeat little: of a file of credentials none is expected.
+///
+/// # Errors
+/// The line at which it is no YAML, or beyond these limits (0: unknown). The parser's own words may hold content.
+pub fn untrusted<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
+    text: &str,
+    seed: S,
+    nodes: usize,
+    depth: usize,
+) -> Result<T, u32> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: depth,
+            max_nodes: nodes,
+            max_events: 4 * nodes,
+            max_aliases: 64,
+            max_anchors: 64,
+            max_documents: 1,
+            max_total_scalar_bytes: text.len() + 64,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 4096,
+            max_replay_stack_depth: 4,
+            max_alias_expansions_per_anchor: 64,
+        },
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    let parsed =
+        serde_saphyr::with_deserializer_from_str_with_options(text, options, |parser| seed.deserialize(parser));
+    parsed.map_err(|error| error.location().map(place_of).unwrap_or_default().line)
 }
 
 /// The parser's message may go on over several lines; its first one says it.

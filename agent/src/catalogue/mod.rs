@@ -131,6 +131,7 @@ impl Catalogue {
                 stores.push(store);
             }
         }
+        share_paths(&mut stores);
         check::together(&stores, &interpreters, &mut problems);
         if problems.has_errors() {
             return Err(problems);
@@ -266,6 +267,18 @@ impl Catalogue {
     pub fn environment_variables(&self) -> BTreeSet<String> {
         let moving = self.matcher.variables().chain(self.sockets.variables());
         moving.map(str::to_owned).chain(["HOME".to_owned()]).collect()
+    }
+}
+
+/// Notes which paths of each store another one has as well.
+fn share_paths(stores: &mut [Store]) {
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    for pattern in stores.iter().flat_map(|store| &store.paths) {
+        *owners.entry(pattern.text().to_owned()).or_default() += 1;
+    }
+    for store in stores {
+        let shared = store.paths.iter().filter(|pattern| owners.get(pattern.text()).is_some_and(|owners| *owners > 1));
+        store.shared_paths = shared.cloned().collect();
     }
 }
 

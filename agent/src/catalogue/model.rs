@@ -4,16 +4,29 @@ use std::{net::IpAddr, path::PathBuf};
 
 use super::pattern::Pattern;
 pub use super::vocabulary::{
-    Format, Holds, Keyring, Kind, ReaderMatch, ReaderRole, Role, Scope, SessionScope, Staleness, TimeEncoding,
-    Verification, WritePattern,
+    Format, Holds, Keyring, Kind, NotExtracted, Protection, ReaderMatch, ReaderRole, Role, Scope, SessionScope,
+    Staleness, TimeEncoding, Verification, WritePattern,
 };
-use crate::yaml::Place;
+use crate::{
+    token::selector::{Expression, Find},
+    yaml::Place,
+};
 
 /// A place in a file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// JSON pointer with `*`, `[section]/key`, `table.column`, `machine *#password`, `re:`, `*file*` or XPath, by format.
+    /// As it is written: see [`crate::token::selector`].
     pub selector: String,
+    /// The same, parsed.
+    pub find: Find,
+    /// How the files are built that it is for.
+    pub format: Format,
+    /// Only files at one of these are meant; none: every file of the store.
+    pub files: Vec<Pattern>,
+    /// The kind of what is there, where its name does not tell.
+    pub kind: Option<Kind>,
+    /// How it is protected, where that is known of the tool.
+    pub protection: Option<Protection>,
     /// Remark.
     pub note: Option<String>,
 }
@@ -21,12 +34,12 @@ pub struct Selector {
 /// A time in a file's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeField {
-    /// Same syntax as [`Selector::selector`].
-    pub field: String,
+    /// Where it is.
+    pub field: Selector,
     /// How it is written.
     pub encoding: TimeEncoding,
-    /// Remark.
-    pub note: Option<String>,
+    /// The secret fields it is about; none: every one beside or below it that is no refresh token or key.
+    pub of: Vec<String>,
 }
 
 /// A group of programs that may read a store.
@@ -116,16 +129,20 @@ pub struct Store {
     pub non_file_locations: Vec<String>,
     /// Ids of stores at the very same path.
     pub shares_path_with: Vec<String>,
+    /// Those of `paths` that another store has as well.
+    pub shared_paths: Vec<Pattern>,
     /// A shared file belongs to this store if its content matches one of these.
-    pub content_regex: Vec<String>,
+    pub content_regex: Vec<Expression>,
     /// A secret field whose value matches one of these holds no secret.
-    pub placeholder_regex: Vec<String>,
+    pub placeholder_regex: Vec<Expression>,
     /// Selectors that, when present, say that the secret is elsewhere.
-    pub delegates: Vec<String>,
+    pub delegates: Vec<Selector>,
     /// Selectors whose value is the path of a file with the secret.
-    pub points_to: Vec<String>,
+    pub points_to: Vec<Selector>,
     /// How the file is built.
     pub format: Format,
+    /// Why no token is taken out of it.
+    pub not_extracted: Option<NotExtracted>,
     /// Where in it the secrets are.
     pub secret_fields: Vec<Selector>,
     /// Where in it the expiry is.

@@ -1,13 +1,15 @@
 //! From YAML nodes to [`Store`]s, with every mistake of every entry.
 
+mod content;
 mod reader;
 
 use std::{net::IpAddr, path::Path};
 
+use self::content::Content;
 use super::{
     actors::{Actors, parse_actors},
     interpreters::{Interpreters, parse_interpreters},
-    model::{Format, Holds, Keyring, PathVariable, Reader, Role, Scope, Selector, Store, TimeField},
+    model::{Holds, Keyring, PathVariable, Reader, Role, Scope, Store},
     pattern::Pattern,
     prints::parse_prints,
 };
@@ -72,27 +74,6 @@ impl FromNode for IpAddr {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let text = String::from_node(node, reading)?;
         text.parse().map_err(|_| reading.error(node.place, format!("\"{text}\" is no IP address"))).ok()
-    }
-}
-
-impl FromNode for Selector {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let mut fields = Fields::of(node, reading)?;
-        let selector = fields.required("selector", reading);
-        let note = fields.optional("note", reading);
-        fields.finish(reading);
-        Some(Self { selector: selector?, note })
-    }
-}
-
-impl FromNode for TimeField {
-    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
-        let mut fields = Fields::of(node, reading)?;
-        let field = fields.required("field", reading);
-        let encoding = fields.required("encoding", reading);
-        let note = fields.optional("note", reading);
-        fields.finish(reading);
-        Some(Self { field: field?, encoding: encoding?, note })
     }
 }
 
@@ -266,48 +247,6 @@ impl Location {
     }
 }
 
-struct Content {
-    content_regex: Vec<String>,
-    placeholder_regex: Vec<String>,
-    delegates: Vec<String>,
-    points_to: Vec<String>,
-    format: Format,
-    secret_fields: Vec<Selector>,
-    expiry_fields: Vec<TimeField>,
-    issued_fields: Vec<TimeField>,
-    token_regex: Vec<String>,
-    token_regex_context_only: Vec<String>,
-}
-
-impl Content {
-    fn read(fields: &mut Fields<'_>, reading: &mut Reading<'_>) -> Option<Self> {
-        let mut list =
-            |name, reading: &mut Reading<'_>| fields.optional::<Vec<String>>(name, reading).unwrap_or_default();
-        let content_regex = list("content_regex", reading);
-        let placeholder_regex = list("placeholder_regex", reading);
-        let delegates = list("delegates", reading);
-        let points_to = list("points_to", reading);
-        let token_regex = list("token_regex", reading);
-        let token_regex_context_only = list("token_regex_context_only", reading);
-        let format = fields.required("format", reading);
-        let secret_fields = fields.optional("secret_fields", reading).unwrap_or_default();
-        let expiry_fields = fields.optional("expiry_fields", reading).unwrap_or_default();
-        let issued_fields = fields.optional("issued_fields", reading).unwrap_or_default();
-        Some(Self {
-            content_regex,
-            placeholder_regex,
-            delegates,
-            points_to,
-            format: format?,
-            secret_fields,
-            expiry_fields,
-            issued_fields,
-            token_regex,
-            token_regex_context_only,
-        })
-    }
-}
-
 struct Life {
     env_vars: Vec<String>,
     env_vars_notes: Vec<String>,
@@ -407,11 +346,14 @@ fn assemble(
         addresses: location.addresses,
         non_file_locations: location.non_file_locations,
         shares_path_with: location.shares_path_with,
+        // Known when every entry is: `Catalogue::build`.
+        shared_paths: Vec::new(),
         content_regex: content.content_regex,
         placeholder_regex: content.placeholder_regex,
         delegates: content.delegates,
         points_to: content.points_to,
         format: content.format,
+        not_extracted: content.not_extracted,
         secret_fields: content.secret_fields,
         expiry_fields: content.expiry_fields,
         issued_fields: content.issued_fields,

@@ -7,10 +7,13 @@ use std::{
 
 use super::{
     Catalogue,
-    model::{Reader, ReaderMatch, Store},
+    model::{Format, NotExtracted, Reader, ReaderMatch, Selector, Store, TimeField},
     pattern::Pattern,
 };
-use crate::yaml::{Outcome, Problems};
+use crate::{
+    token::selector::Expression,
+    yaml::{Outcome, Problems},
+};
 
 /// No store has this id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -159,21 +162,41 @@ fn places(page: &mut Page, store: &Store) {
 fn content(page: &mut Page, store: &Store) {
     page.section("What is in it");
     page.fact("format", store.format.name());
+    page.maybe("not extracted", store.not_extracted.map(NotExtracted::why));
     for field in &store.secret_fields {
-        page.fact("secret", with_note(&field.selector, field.note.as_ref()));
+        page.fact("secret", selector_text(field, store.format));
     }
-    for field in &store.expiry_fields {
-        page.fact("expires", with_note(&format!("{} as {}", field.field, field.encoding.name()), field.note.as_ref()));
-    }
-    for field in &store.issued_fields {
-        page.fact("issued", with_note(&format!("{} as {}", field.field, field.encoding.name()), field.note.as_ref()));
-    }
-    page.list("belongs if", &store.content_regex);
-    page.list("no secret if", &store.placeholder_regex);
-    page.list("delegates by", &store.delegates);
-    page.list("points to", &store.points_to);
+    let time = |page: &mut Page, name, field: &TimeField| {
+        let of = if field.of.is_empty() { String::new() } else { format!(", of {}", field.of.join(" and ")) };
+        page.fact(name, format!("{} as {}{of}", selector_text(&field.field, store.format), field.encoding.name()));
+    };
+    store.expiry_fields.iter().for_each(|field| time(page, "expires", field));
+    store.issued_fields.iter().for_each(|field| time(page, "issued", field));
+    let texts = |list: &[Expression]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    page.list("belongs if", &texts(&store.content_regex));
+    page.list("no secret if", &texts(&store.placeholder_regex));
+    store.delegates.iter().for_each(|field| page.fact("elsewhere if", selector_text(field, store.format)));
+    store.points_to.iter().for_each(|field| page.fact("in file named by", selector_text(field, store.format)));
     page.list("in variables", &store.env_vars);
     page.list("note", &store.env_vars_notes);
+}
+
+fn selector_text(field: &Selector, store: Format) -> String {
+    let mut out = field.selector.clone();
+    if field.format != store {
+        let _ = write!(out, " ({})", field.format.name());
+    }
+    if !field.files.is_empty() {
+        let files: Vec<_> = field.files.iter().map(Pattern::text).collect();
+        let _ = write!(out, " in {}", files.join(", "));
+    }
+    if let Some(kind) = field.kind {
+        let _ = write!(out, ": {}", kind.name());
+    }
+    if let Some(protection) = field.protection {
+        let _ = write!(out, ", {}", protection.name());
+    }
+    with_note(&out, field.note.as_ref())
 }
 
 fn life(page: &mut Page, store: &Store) {

@@ -327,3 +327,45 @@ words! {
         Unknown = "unknown",
     }
 }
+
+words! {
+    /// Why no token is taken out of a store.
+    pub enum NotExtracted {
+        /// It is encrypted, and the key is not in it.
+        Encrypted = "encrypted",
+        /// It holds what other stores lost; it is searched for known tokens instead.
+        Searched = "searched",
+        /// It is no file: a socket, memory, an address.
+        NoFile = "no_file",
+        /// It says who and where, and holds no secret.
+        NoSecret = "no_secret",
+        /// A database or container of a kind that nothing here reads.
+        Unreadable = "unreadable",
+    }
+}
+
+words! {
+    /// How a token is protected where it lies.
+    pub enum Protection {
+        /// Who can read the file has the token.
+        Plain = "plain",
+        /// Encoded in a way that keeps nobody out: a constant key, one that lies beside it.
+        Obfuscated = "obfuscated",
+        /// A passphrase, a keyring or hardware is needed as well.
+        Encrypted = "encrypted",
+    }
+}
+
+impl NotExtracted {
+    /// In words.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Encrypted => "it is encrypted, and the key is not in it",
+            Self::Searched => "it is searched for tokens of other stores",
+            Self::NoFile => "it is no file",
+            Self::NoSecret => "it holds no secret",
+            Self::Unreadable => "nothing here reads its format",
+        }
+    }
+}

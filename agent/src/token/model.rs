@@ -9,6 +9,7 @@ use super::{
     secret::Secret,
 };
 use crate::catalogue::model::Kind;
+pub use crate::catalogue::model::Protection;
 
 /// A token as it was taken out of a store: what it is, and its bytes for as long as its fingerprint takes.
 #[derive(Debug)]
@@ -107,17 +108,6 @@ pub enum Lifetime {
     LongLived,
     /// Nobody knows.
     Unknown,
-}
-
-/// How a token is protected where it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Protection {
-    /// Who can read the file has the token.
-    Plain,
-    /// Encoded in a way that keeps nobody out: a constant key, one that lies beside it.
-    Obfuscated,
-    /// A passphrase, a keyring or hardware is needed as well.
-    Encrypted,
 }
 
 /// The token is not in the store: the store says where it is.
