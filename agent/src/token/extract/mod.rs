@@ -30,6 +30,7 @@ use self::{
     time::Times,
 };
 use super::{
+    describe::{Field, describe, together},
     model::{Extraction, Facts, Protection, Reference, ReferenceTo, Token},
     secret::Secret,
     selector::Place,
@@ -69,6 +70,7 @@ pub fn extract(store: &Store, content: &Content<'_>) -> Extraction {
     if belongs(store, content) {
         work.run();
     }
+    together(&mut work.out.tokens, content.written);
     work.out
 }
 
@@ -175,11 +177,17 @@ impl Work<'_> {
 
     fn facts(&self, selector: &Selector, field: String, found: &Found, times: &Times<'_>) -> Facts {
         let kind = kind::of(self.store, selector, found.name());
-        let mut facts = Facts::new(kind, field);
-        facts.expires = times.expires(selector, kind, found);
-        facts.issued = times.issued(selector, kind, found);
-        facts.protection = protection(selector, &found.bytes);
-        facts
+        let field = Field {
+            selector: &selector.selector,
+            label: &field,
+            kind,
+            secret: &found.bytes,
+            protection: selector.protection.map(|protection| protected(protection, &found.bytes)),
+            issued: times.issued(selector, kind, found),
+            expires: times.expires(selector, kind, found),
+            written: self.content.written,
+        };
+        describe(self.store, &field)
     }
 
     /// Is a value no token but a sign that it is elsewhere, and where? `Some(None)`: it is no token, and says nothing.
@@ -250,12 +258,8 @@ fn file(content: &Path, bytes: &[u8]) -> ReferenceTo {
 
 /// How a value is protected: as the catalogue says of its place. What Chromium encrypts begins with the version: `v10`
 /// with a constant key, `v11` with one from the keyring.
-fn protection(selector: &Selector, bytes: &[u8]) -> Protection {
-    match selector.protection {
-        Some(Protection::Encrypted) if bytes.starts_with(b"v10") => Protection::Obfuscated,
-        Some(protection) => protection,
-        None => Protection::Plain,
-    }
+fn protected(protection: Protection, bytes: &[u8]) -> Protection {
+    if protection == Protection::Encrypted && bytes.starts_with(b"v10") { Protection::Obfuscated } else { protection }
 }
 
 /// Bytes that are overwritten when dropped.
