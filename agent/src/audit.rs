@@ -19,7 +19,10 @@ pub mod scope;
 mod tests;
 mod walk;
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 
@@ -51,6 +54,8 @@ pub struct Inputs<'a> {
     pub time: Timestamp,
     /// Also look for tokens outside stores.
     pub content: bool,
+    /// Planted decoys, which are not touched: whoever reads one makes a finding.
+    pub decoys: &'a HashSet<PathBuf>,
 }
 
 /// Looks at everything in a scope.
@@ -64,6 +69,9 @@ pub fn audit(scope: &Scope, inputs: &Inputs<'_>, progress: &Progress) -> (Report
     let mut stores = Vec::with_capacity(found.len());
     for file in &found {
         progress.step();
+        if inputs.decoys.contains(&file.path) {
+            continue;
+        }
         match looker.look(file) {
             Ok(store) => stores.push(store),
             Err(why) => counts.skip(why),
@@ -109,7 +117,7 @@ fn outside(
     for token in stores.iter().flat_map(|store| &store.tokens) {
         known.entry(token.fingerprint).or_default().push(token);
     }
-    let search = content::Search { scope, key: inputs.key, needles, stores: &files };
+    let search = content::Search { scope, key: inputs.key, needles, stores: &files, decoys: inputs.decoys };
     let mut copies = content::search(search, counts, progress);
     copies.sort_by(|a, b| a.path.cmp(&b.path));
     let mut gatherer = Gatherer::new(&scope.view);

@@ -77,6 +77,8 @@ pub(super) struct Search<'a> {
     pub(super) needles: &'a NeedleSet,
     /// Files whose tokens are known.
     pub(super) stores: &'a HashSet<PathBuf>,
+    /// Files that must not be read.
+    pub(super) decoys: &'a HashSet<PathBuf>,
 }
 
 /// Looks into every file that the scope searches.
@@ -111,6 +113,9 @@ impl Visitor for Content<'_> {
     fn file(&mut self, path: &Path, _entry: &DirEntry, link: bool) {
         if link || self.search.stores.contains(path) {
             return;
+        }
+        if self.search.decoys.contains(path) {
+            return self.counts.skip(Skipped::Decoy);
         }
         match self.look(path) {
             Ok(()) => {}

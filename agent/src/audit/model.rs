@@ -158,6 +158,8 @@ pub enum Skipped {
     Cut,
     /// Beyond the most findings that are kept.
     TooMany,
+    /// A planted decoy.
+    Decoy,
 }
 
 impl Skipped {
@@ -175,6 +177,7 @@ impl Skipped {
             Self::Binary => "binary",
             Self::Cut => "cut",
             Self::TooMany => "too-many",
+            Self::Decoy => "decoy",
         }
     }
 
@@ -192,6 +195,7 @@ impl Skipped {
             Self::Binary => "binary: searched for known tokens only",
             Self::Cut => "searches cut at a limit",
             Self::TooMany => "findings beyond the most that are kept",
+            Self::Decoy => "planted decoys, not touched",
         }
     }
 }

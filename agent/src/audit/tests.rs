@@ -2,6 +2,7 @@ mod outside;
 mod seeds;
 
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -29,11 +30,11 @@ use crate::{
 const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
 
 /// A root with a user, and what else a test needs.
-struct Image(tempfile::TempDir);
+struct Image(tempfile::TempDir, HashSet<PathBuf>);
 
 impl Image {
     fn new() -> Self {
-        let image = Self(tempfile::tempdir().unwrap());
+        let image = Self(tempfile::tempdir().unwrap(), HashSet::new());
         image.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
         image.write("home/ann/.profile", "");
         image
@@ -59,7 +60,8 @@ impl Image {
         let catalogue = shipped_catalogue();
         let key = Key::new(KEY);
         let time = Timestamp::now();
-        let inputs = Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true };
+        let inputs =
+            Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true, decoys: &self.1 };
         audit(&scope, &inputs, &Progress::silent())
     }
 }

@@ -1,9 +1,10 @@
 //! `tokenhound audit`: one pass over the stores of a user, of all users or of an unpacked root.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
@@ -19,6 +20,7 @@ use crate::{
         scope::{Scope, Whose},
     },
     catalogue::{self, Catalogue, homes::EnvOverrides},
+    decoy::record::Record,
     lineage::users::{User, Users},
     state,
     token::{
@@ -79,19 +81,21 @@ enum Format {
 /// # Errors
 /// When nobody can be looked at, or the report cannot be written.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
-    let directory = options.catalogue.as_deref().unwrap_or(std::path::Path::new(catalogue::DIRECTORY));
+    let directory = options.catalogue.as_deref().unwrap_or(Path::new(catalogue::DIRECTORY));
     let catalogue = Catalogue::load(directory).map_err(CliError::usage)?.catalogue;
     let (whose, environment) = whose(options, &catalogue)?;
     // Before the work: a place that cannot be written is a mistake of the caller.
     let output = options.output.as_deref().map(ci::create).transpose()?;
     let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
     let (key, key_kind) = key(options)?;
+    let decoys = decoys(options, &scope)?;
     let inputs = audit::Inputs {
         catalogue: &catalogue,
         key: &key,
         key_kind,
         time: Timestamp::now(),
         content: !options.stores_only,
+        decoys: &decoys,
     };
     let (report, needles) = audit::audit(&scope, &inputs, &Progress::on_terminal());
     write(options, &report, &needles, output)?;
@@ -115,7 +119,7 @@ fn write(
     let text = report::clean::clean(text, needles);
     let Some(mut file) = output else { return super::print(&text) };
     file.write_all(text.as_bytes()).map_err(|error| {
-        let path = options.output.as_deref().unwrap_or(std::path::Path::new("the report")).display();
+        let path = options.output.as_deref().unwrap_or(Path::new("the report")).display();
         CliError::failure(format!("write the report to {path}: {error}; check the space left there"))
     })
 }
@@ -178,8 +182,7 @@ fn overrides(catalogue: &Catalogue) -> EnvOverrides {
 /// What fingerprints are made with: the machine's key, which is root's, or one for this run.
 fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
     if rustix::process::geteuid().is_root() {
-        let directory = options.state_dir.as_deref().unwrap_or(std::path::Path::new(state::DIRECTORY));
-        let key = key::load_or_create(directory).map_err(CliError::usage)?;
+        let key = key::load_or_create(state_directory(options)).map_err(CliError::usage)?;
         return Ok((key, KeyKind::Machine));
     }
     let mut bytes = [0; KEY_BYTES];
@@ -190,4 +193,17 @@ fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
             .map_err(|error| CliError::failure(format!("get random bytes for a key: {error}")))?;
     }
     Ok((Key::new(bytes), KeyKind::Ephemeral))
+}
+
+fn state_directory(options: &Options) -> &Path {
+    options.state_dir.as_deref().unwrap_or(Path::new(state::DIRECTORY))
+}
+
+/// The decoys that were planted on this machine. Only root can know them.
+fn decoys(options: &Options, scope: &Scope) -> Result<HashSet<PathBuf>, CliError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(HashSet::new());
+    }
+    let record = Record::load(state_directory(options)).map_err(CliError::failure)?;
+    Ok(record.planted.into_iter().filter_map(|planted| scope.view.inside(&planted.path)).collect())
 }

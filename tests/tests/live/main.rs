@@ -4,6 +4,7 @@
 mod action;
 mod actors;
 mod agent;
+mod audit;
 mod bad_input;
 mod captures;
 mod ci;

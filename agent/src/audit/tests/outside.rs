@@ -133,6 +133,19 @@ fn what_is_not_looked_at_is_counted() {
 }
 
 #[test]
+fn decoys_are_not_touched() {
+    let mut image = Image::new();
+    let token = made_up("github-classic", 10);
+    for path in ["home/ann/.aws/credentials", "home/ann/notes"] {
+        image.write(path, &token);
+        image.1.insert(format!("/{path}").into());
+    }
+    let report = image.audit();
+    assert_eq!((report.stores.len(), report.findings.len(), report.counts.files), (0, 0, 2));
+    assert_eq!(report.counts.skipped.get(&Skipped::Decoy), Some(&2));
+}
+
+#[test]
 fn no_output_holds_a_token_whatever_names_do() {
     let image = Image::new();
     let (stored, other) = (made_up("github-oauth", 8), made_up("github-classic", 9));
