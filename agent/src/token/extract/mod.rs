@@ -15,9 +15,12 @@ mod label;
 pub mod limits;
 mod markup;
 mod sources;
+mod sqlite;
 mod steps;
 mod time;
 mod tree;
+mod wal;
+mod xml;
 
 use std::{collections::HashSet, path::Path, path::PathBuf};
 
@@ -177,7 +180,7 @@ impl Work<'_> {
         let kind = kind::of(self.store, selector, found.name());
         let mut facts = Facts::new(kind, field);
         facts.expires = times.expires(selector, kind, found);
-        facts.issued = times.issued(selector, kind, found);
+        facts.issued = times.issued(selector, found);
         facts.protection = protection(selector, &found.bytes);
         facts
     }
@@ -261,5 +264,9 @@ fn protection(selector: &Selector, bytes: &[u8]) -> Protection {
 /// Bytes that are overwritten when dropped.
 type Bytes = Zeroizing<Vec<u8>>;
 
+#[cfg(test)]
+mod mutated;
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
