@@ -3,7 +3,7 @@
 //! The shapes are those of the tools named in the catalogue's entries for the real stores. GitHub's and npm's tokens end in a
 //! checksum, which is right here: stealers check it before they send a token.
 
-use crate::catalogue::decoy::DecoyKind;
+use crate::{catalogue::decoy::DecoyKind, token::shape};
 
 const LETTERS_AND_DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -36,14 +36,7 @@ impl Chance {
 
     /// `prefix`, 30 characters and their checksum (base 62, six digits), as GitHub and npm make them.
     fn checked(&mut self, prefix: &str) -> String {
-        let value = self.text(LETTERS_AND_DIGITS, 30);
-        let mut sum = crc32fast::hash(value.as_bytes());
-        let mut digits = [0u8; 6];
-        for digit in digits.iter_mut().rev() {
-            *digit = LETTERS_AND_DIGITS[(sum % 62) as usize];
-            sum /= 62;
-        }
-        format!("{prefix}{value}{}", String::from_utf8_lossy(&digits))
+        shape::with_checksum(prefix, &self.text(LETTERS_AND_DIGITS, 30))
     }
 
     /// A JSON web token of a service account, with a signature that is none.

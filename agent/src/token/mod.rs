@@ -1,6 +1,7 @@
 //! Tokens: taken out of stores, described, and recognised elsewhere. The only part that touches a token's bytes; what
 //! leaves it are facts and fingerprints.
 
+pub mod describe;
 pub mod extract;
 pub mod fingerprint;
 pub mod jwt;
@@ -11,4 +12,5 @@ pub mod read;
 pub mod scan;
 pub mod secret;
 pub mod selector;
+pub mod shape;
 pub mod times;

@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::LazyLock};
 
+use crate::token::shape::{self, Loose};
+
 /// A documented beginning of tokens.
 struct Shape {
     prefix: &'static str,
@@ -16,173 +18,15 @@ struct Shape {
 /// Fewest characters after a prefix that occurs nowhere else.
 const MIN_TAIL: usize = 6;
 
-/// Prefixes that mean a token wherever they stand. Sources: the vendors' pages on their token formats.
-const CLEAR: &[&str] = &[
-    // Code hosts
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "ghr_",
-    "ghu_",
-    "github_pat_",
-    "glpat-",
-    "glptt-",
-    "gldt-",
-    "glrt-",
-    "glcbt-",
-    "glft-",
-    "glsoat-",
-    "glagent-",
-    "gloas-",
-    "glimt-",
-    "glffct-",
-    "GR1348941",
-    "ATBB",
-    "ATATT3",
-    "ATCTT3",
-    // Clouds and hosting
-    "AKIA",
-    "ASIA",
-    "ABSK",
-    "AIza",
-    "ya29.",
-    "GOCSPX-",
-    "dop_v1_",
-    "doo_v1_",
-    "dor_v1_",
-    "tskey-",
-    "HRKU-",
-    "CFPAT-",
-    "pscale_tkn_",
-    "pscale_pw_",
-    "pscale_oauth_",
-    // AI
-    "sk-ant-",
-    "sk-proj-",
-    // Package registries
-    "dckr_pat_",
-    "dckr_oat_",
-    "AKCp",
-    "cmVmdGtu",
-    "NpmToken.",
-    // Chat, mail, payments, other services
-    "xoxa-",
-    "xoxb-",
-    "xoxc-",
-    "xoxd-",
-    "xoxe-",
-    "xoxe.",
-    "xoxo-",
-    "xoxp-",
-    "xoxr-",
-    "xoxs-",
-    "xapp-",
-    "xwfp-",
-    "hooks.slack.com/services/",
-    "hooks.slack.com/workflows/",
-    "discord.com/api/webhooks/",
-    "discordapp.com/api/webhooks/",
-    "sq0atp-",
-    "sq0csp-",
-    "sq0idp-",
-    "shpat_",
-    "shpca_",
-    "shppa_",
-    "shpss_",
-    "figd_",
-    "PMAK-",
-    "NRAK-",
-    "sntrys_",
-    "sntryu_",
-    "dt0c01.",
-    "dt0s01.",
-    "xkeysib-",
-    "CCIPAT_",
-    "CCIPRJ_",
-    "mdb_sa_sk_",
-    "ops_ey",
-    "dp.pt.",
-    "dp.st.",
-    "dp.ct.",
-    "dp.sa.",
-    // Vaults and keys
-    "hvs.",
-    "hvb.",
-    "hvr.",
-    ".atlasv1.",
-    "AGE-SECRET-KEY-",
-    "AGE-PLUGIN-",
-];
-
-/// Prefixes that also occur inside words, with the characters that must follow.
-const AT_START: &[(&str, usize)] = &[
-    ("pypi-", 24),
-    ("SG.", 16),
-    ("sk_live_", 6),
-    ("sk_test_", 6),
-    ("rk_live_", 6),
-    ("rk_test_", 6),
-    ("nvapi-", 12),
-    ("pplx-", 12),
-    ("fm2_", 12),
-    ("sb_secret_", 12),
-    ("lsv2_", 6),
-    ("sk-", 12),
-    ("sq0", 8),
-    ("r8_", 12),
-    ("eyJ", 6),
-    ("1//0", 16),
-    ("AGPA", 12),
-    ("ABIA", 12),
-    ("ACCA", 12),
-    ("v1.0-", 24),
-    ("v2.local.", 12),
-    ("v4.local.", 12),
-];
-
-/// Prefixes that begin ordinary names too (`npm_config_cache`), with the letters and digits that must follow without a
-/// separator.
-const RUNS: &[(&str, usize)] = &[
-    ("secret_", 32),
-    ("key-", 32),
-    ("tok_", 16),
-    ("cio", 32),
-    ("s.", 24),
-    ("dapi", 32),
-    ("oy2", 32),
-    ("rnd_", 20),
-    ("LTAI", 12),
-    ("AKID", 12),
-    ("EAAA", 24),
-    ("EAA", 40),
-    ("hf_", 16),
-    ("xai-", 20),
-    ("fo1_", 12),
-    ("ATTA", 24),
-    ("npm_", 20),
-    ("rubygems_", 20),
-    ("pul-", 20),
-    ("sbp_", 20),
-    ("sqp_", 20),
-    ("squ_", 20),
-    ("phc_", 20),
-    ("phx_", 20),
-    ("waka_", 6),
-    ("duffel_", 6),
-    ("shippo_live_", 12),
-    ("apify_api_", 12),
-    ("lin_api_", 12),
-    ("gsk_", 16),
-    ("ntn_", 16),
-    ("sourcegraph_", 16),
-    ("fm1r_", 12),
-    ("whsec_", 12),
-    ("glsa_", 16),
-    ("EZAK", 16),
-    ("EZTK", 16),
-    ("IGQV", 16),
-    ("pcsk_", 6),
-];
+impl Shape {
+    const fn new(prefix: &'static str, loose: Loose) -> Self {
+        match loose {
+            Loose::Anywhere => Self { prefix, min: MIN_TAIL, start: false, run: false },
+            Loose::Start(min) => Self { prefix, min, start: true, run: false },
+            Loose::Run(min) => Self { prefix, min, start: true, run: true },
+        }
+    }
+}
 
 /// All shapes, so that most places of a text can be passed over.
 struct Shapes {
@@ -195,10 +39,8 @@ struct Shapes {
 static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
     let by_byte: Vec<Vec<Shape>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
     let mut all = Shapes { by_byte, pairs: Box::new([0; 1024]) };
-    let clear = CLEAR.iter().map(|prefix| Shape { prefix, min: MIN_TAIL, start: false, run: false });
-    let at_start = AT_START.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: false });
-    let runs = RUNS.iter().map(|(prefix, min)| Shape { prefix, min: *min, start: true, run: true });
-    for shape in clear.chain(at_start).chain(runs) {
+    for (prefix, loose) in shape::beginnings() {
+        let shape = Shape::new(prefix, loose);
         if let [first, second, ..] = shape.prefix.as_bytes() {
             let pair = usize::from(u16::from_be_bytes([*first, *second]));
             all.pairs[pair / 64] |= 1 << (pair % 64);
@@ -220,7 +62,7 @@ impl Shapes {
 /// Every prefix, for the property test.
 #[cfg(test)]
 pub(super) fn prefixes() -> impl Iterator<Item = (&'static str, usize)> {
-    CLEAR.iter().map(|prefix| (*prefix, MIN_TAIL)).chain(AT_START.iter().chain(RUNS).copied())
+    shape::beginnings().map(|(prefix, loose)| (prefix, Shape::new(prefix, loose).min))
 }
 
 /// Characters of a token: base64 of both alphabets, the dots of a JWT, percent encoding, and whatever a broken
