@@ -33,6 +33,7 @@ use self::{
     time::Times,
 };
 use super::{
+    describe::{self, Field},
     model::{Extraction, Facts, Protection, Reference, ReferenceTo, Token},
     secret::Secret,
     selector::Place,
@@ -146,6 +147,7 @@ impl Work<'_> {
             parents.insert(found.parent().to_vec());
             self.take(selector, found, &times);
         }
+        describe::together(&mut self.out.tokens, self.content.written);
         self.elsewhere(&mut sources, &parents);
     }
 
@@ -171,18 +173,25 @@ impl Work<'_> {
         if !self.seen.insert((field.clone(), hash.as_bytes().to_vec())) {
             return;
         }
-        let facts = self.facts(selector, field, &found, times);
+        let facts = self.facts(selector, &field, &found, times);
         let Found { bytes, .. } = found;
         self.out.tokens.push(Token { secret: Secret::copy(&bytes), facts });
     }
 
-    fn facts(&self, selector: &Selector, field: String, found: &Found, times: &Times<'_>) -> Facts {
+    fn facts(&self, selector: &Selector, label: &str, found: &Found, times: &Times<'_>) -> Facts {
         let kind = kind::of(self.store, selector, found.name());
-        let mut facts = Facts::new(kind, field);
-        facts.expires = times.expires(selector, kind, found);
-        facts.issued = times.issued(selector, found);
-        facts.protection = protection(selector, &found.bytes);
-        facts
+        let field = Field {
+            selector: &selector.selector,
+            label,
+            kind,
+            secret: &found.bytes,
+            protection: protection(selector, &found.bytes),
+            issued: times.issued(selector, found),
+            expires: times.expires(selector, kind, found),
+            written: self.content.written,
+            path: self.content.path,
+        };
+        describe::describe(self.store, &field)
     }
 
     /// Is a value no token but a sign that it is elsewhere, and where? `Some(None)`: it is no token, and says nothing.
@@ -253,11 +262,10 @@ fn file(content: &Path, bytes: &[u8]) -> ReferenceTo {
 
 /// How a value is protected: as the catalogue says of its place. What Chromium encrypts begins with the version: `v10`
 /// with a constant key, `v11` with one from the keyring.
-fn protection(selector: &Selector, bytes: &[u8]) -> Protection {
+fn protection(selector: &Selector, bytes: &[u8]) -> Option<Protection> {
     match selector.protection {
-        Some(Protection::Encrypted) if bytes.starts_with(b"v10") => Protection::Obfuscated,
-        Some(protection) => protection,
-        None => Protection::Plain,
+        Some(Protection::Encrypted) if bytes.starts_with(b"v10") => Some(Protection::Obfuscated),
+        said => said,
     }
 }
 

@@ -91,6 +91,10 @@ fn described(sample: &Sample) -> String {
         if facts.protection != Protection::Plain {
             let _ = write!(out, " | {}", facts.protection.name());
         }
+        let _ = write!(out, " | {:?} {:?}", facts.subject, facts.lifetime);
+        if let Some(issuer) = &facts.issuer {
+            let _ = write!(out, " | of {issuer}");
+        }
         if let Some(issued) = facts.issued {
             let _ = write!(out, " | issued {issued}");
         }
