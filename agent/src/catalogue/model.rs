@@ -8,7 +8,10 @@ pub use super::vocabulary::{
     Staleness, TimeEncoding, Verification, WritePattern,
 };
 use crate::{
-    token::selector::{Expression, Find},
+    token::{
+        selector::{Expression, Find},
+        shape::Shape,
+    },
     yaml::Place,
 };
 
@@ -149,10 +152,8 @@ pub struct Store {
     pub expiry_fields: Vec<TimeField>,
     /// Where in it the time of issue is.
     pub issued_fields: Vec<TimeField>,
-    /// Shapes of its tokens.
-    pub token_regex: Vec<String>,
-    /// Shapes too generic to be used outside the secret fields.
-    pub token_regex_context_only: Vec<String>,
+    /// Documented shapes that its tokens have.
+    pub token_shapes: Vec<&'static Shape>,
     /// Who may read it.
     pub readers: Vec<Reader>,
     /// What its own program is told to print the token: its name, then words in their order (`gh auth token`).

@@ -3,8 +3,6 @@
 //! Where they disagree the token's own word counts first (the claims of a JSON web token, the head of a key), then what stands beside it,
 //! then its shape, then what the catalogue says of all tokens of the store.
 
-use std::path::Path;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -33,8 +31,6 @@ pub struct Field<'a> {
     pub expires: Option<Timestamp>,
     /// When the file was last written.
     pub written: Option<Timestamp>,
-    /// The file.
-    pub path: &'a Path,
 }
 
 /// What ends within this time is ephemeral: a day or so. AWS's longest sessions have 36 hours.

@@ -61,6 +61,14 @@ pub struct Shape {
     loose: Loose,
 }
 
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Shape {}
+
 /// How much must follow a beginning for redaction to take it for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loose {

@@ -5,10 +5,13 @@ use crate::{
         model::{Format, Kind, NotExtracted, Protection, Selector, TimeEncoding, TimeField},
         pattern::Pattern,
     },
-    token::selector::{self, Expression},
+    token::{
+        selector::{self, Expression},
+        shape::{self, Shape},
+    },
     yaml::{
         Node, Place, Value,
-        fields::{Fields, FromNode, Reading},
+        fields::{Fields, FromNode, Reading, unknown_word},
     },
 };
 
@@ -23,8 +26,7 @@ pub(super) struct Content {
     pub secret_fields: Vec<Selector>,
     pub expiry_fields: Vec<TimeField>,
     pub issued_fields: Vec<TimeField>,
-    pub token_regex: Vec<String>,
-    pub token_regex_context_only: Vec<String>,
+    pub token_shapes: Vec<&'static Shape>,
 }
 
 impl Content {
@@ -51,9 +53,8 @@ impl Content {
         Some(Self {
             content_regex: fields.optional("content_regex", reading).unwrap_or_default(),
             placeholder_regex: fields.optional("placeholder_regex", reading).unwrap_or_default(),
-            token_regex: fields.optional("token_regex", reading).unwrap_or_default(),
-            token_regex_context_only: fields.optional("token_regex_context_only", reading).unwrap_or_default(),
             not_extracted,
+            token_shapes: fields.optional("token_shapes", reading).unwrap_or_default(),
             format: format?,
             delegates,
             points_to,
@@ -68,6 +69,18 @@ impl FromNode for Expression {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         let text = String::from_node(node, reading)?;
         Self::new(&text).map_err(|error| reading.error(node.place, error.to_string())).ok()
+    }
+}
+
+impl FromNode for &'static Shape {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let id = String::from_node(node, reading)?;
+        let shape = shape::named(&id);
+        if shape.is_none() {
+            let known: Vec<&str> = shape::all().map(|shape| shape.id).collect();
+            unknown_word(node.place, &id, &known, reading);
+        }
+        shape
     }
 }
 

@@ -16,7 +16,6 @@ fn field<'a>(selector: &'a str, label: &'a str, kind: Kind, secret: &'a [u8]) ->
         issued: None,
         expires: None,
         written: WRITTEN.parse().ok(),
-        path: Path::new("/home/ann/.store"),
     }
 }
 

@@ -189,7 +189,6 @@ impl Work<'_> {
             issued: times.issued(selector, found),
             expires: times.expires(selector, kind, found),
             written: self.content.written,
-            path: self.content.path,
         };
         describe::describe(self.store, &field)
     }

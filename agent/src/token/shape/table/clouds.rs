@@ -70,6 +70,9 @@ const SUPABASE: Issuer = Issuer {
     source: "Supabase docs, Management API; API keys (sb_secret_)",
 };
 
+const NEON: Issuer =
+    Issuer { name: "Neon", revoke: "neonctl api-keys; console.neon.tech", source: "entry neonctl of the catalogue" };
+
 const DATABRICKS: Issuer = Issuer {
     name: "Databricks",
     revoke: "databricks tokens delete",
@@ -157,6 +160,9 @@ pub(super) static SHAPES: &[Shape] = &[
     Shape::new("supabase-personal", &SUPABASE, "personal access token", &["sbp_"], &[exact(Hex, 40)])
         .person()
         .loose(Loose::Run(20)),
+    Shape::new("supabase-oauth", &SUPABASE, "OAuth access token", &["sbp_oauth_", "sbp_v0_"], &[exact(Hex, 40)])
+        .kind(Kind::AccessToken),
+    Shape::new("neon", &NEON, "API key", &["napi_"], &[some(Lower, 60, 80)]).loose(Loose::Run(20)),
     Shape::new("supabase-secret", &SUPABASE, "secret API key", &["sb_secret_"], &[some(Url, 30, 60)])
         .machine()
         .loose(Loose::Start(12)),

@@ -30,7 +30,7 @@ const DOPPLER: Issuer = Issuer {
 const ONEPASSWORD: Issuer = Issuer {
     name: "1Password",
     revoke: "op service-account; developer tools > service accounts",
-    source: "gitleaks, config/gitleaks.toml: ops_ and base64 of JSON",
+    source: "gitleaks, config/gitleaks.toml: ops_ and base64 of JSON; A3- and groups of capitals and digits",
 };
 const INFRACOST: Issuer = Issuer {
     name: "Infracost",
@@ -49,7 +49,7 @@ const HARNESS: Issuer = Issuer {
 };
 
 pub(super) static SHAPES: &[Shape] = &[
-    Shape::new("vault-service", &VAULT, "service token", &["hvs."], &[some(Url, 90, 200)])
+    Shape::new("vault-service", &VAULT, "service token", &["hvs."], &[some(Url, 24, 200)])
         .kind(Kind::SessionToken)
         .lives(Lifetime::Limited),
     Shape::new("vault-batch", &VAULT, "batch token", &["hvb."], &[some(Url, 130, 320)])
@@ -77,6 +77,26 @@ pub(super) static SHAPES: &[Shape] = &[
     )
     .kind(Kind::ServiceAccountKey)
     .machine(),
+    Shape::new(
+        "onepassword-key",
+        &ONEPASSWORD,
+        "secret key of an account",
+        &["A3-"],
+        &[
+            exact(Upper, 6),
+            fixed(&["-"]),
+            some(Upper, 6, 11),
+            fixed(&["-"]),
+            exact(Upper, 5),
+            fixed(&["-"]),
+            exact(Upper, 5),
+            fixed(&["-"]),
+            exact(Upper, 5),
+        ],
+    )
+    .kind(Kind::GenericSecret)
+    .person()
+    .loose(Loose::Start(24)),
     Shape::new("infracost", &INFRACOST, "API key", &["ico-"], &[exact(Base62, 32)]).loose(Loose::Run(32)),
     Shape::new("prefect", &PREFECT, "API key", &["pnu_", "pnb_"], &[exact(Base62, 36)]).loose(Loose::Run(20)),
     Shape::new(
