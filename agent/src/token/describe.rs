@@ -37,6 +37,8 @@ pub struct Field<'a> {
 const EPHEMERAL: SignedDuration = SignedDuration::from_hours(36);
 /// The longest life of AWS's temporary keys (STS, GetSessionToken: `DurationSeconds` up to 129,600).
 const AWS_SESSION: SignedDuration = SignedDuration::from_hours(36);
+/// What AWS's tools call the token that only temporary keys have (credentials file, CLI and login caches).
+const AWS_SESSION_NAMES: &[&str] = &["aws_session_token", "SessionToken", "sessionToken"];
 /// The shape of the id of a temporary key of AWS.
 const AWS_SESSION_KEY: &str = "aws-session-key";
 
@@ -75,12 +77,15 @@ pub fn describe(store: &Store, field: &Field<'_>) -> Facts {
     facts
 }
 
-/// What the tokens of one profile say of each other: beside the id of a temporary key of AWS the secret key is temporary as well,
-/// and looks like any other.
+/// What the tokens of one profile say of each other: beside a session token or the id of a temporary key of AWS the secret key is
+/// temporary as well, and looks like any other.
 pub fn together(tokens: &mut [Token], written: Option<Timestamp>) {
     let profile = |facts: &Facts| facts.field.rsplit_once('/').map(|(profile, _)| profile.to_owned());
-    let temporary =
-        |token: &&Token| shape::of(token.secret.expose()).is_some_and(|found| found.shape.id == AWS_SESSION_KEY);
+    let temporary = |token: &&Token| {
+        let name = token.facts.field.rsplit('/').next().unwrap_or_default();
+        AWS_SESSION_NAMES.contains(&name)
+            || shape::of(token.secret.expose()).is_some_and(|found| found.shape.id == AWS_SESSION_KEY)
+    };
     let ends: Vec<(Option<String>, Option<Timestamp>)> =
         tokens.iter().filter(temporary).map(|token| (profile(&token.facts), token.facts.expires)).collect();
     for (of, expires) in ends {
