@@ -17,6 +17,7 @@ mod pass_through;
 mod policy;
 mod printed;
 mod readers;
+mod real_stores;
 mod restart;
 mod runners;
 mod sockets;
