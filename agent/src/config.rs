@@ -31,6 +31,8 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     /// State directory.
     pub state_dir: Option<PathBuf>,
+    /// File with the fleet's fingerprint key, in place of the one in the state directory (`token/key.rs`).
+    pub fingerprint_key: Option<PathBuf>,
 }
 
 impl Config {
@@ -73,6 +75,7 @@ impl FromNode for Config {
             catalogue: absolute("catalogue", &mut fields, reading),
             policy: absolute("policy", &mut fields, reading),
             state_dir: absolute("state_dir", &mut fields, reading),
+            fingerprint_key: absolute("fingerprint_key", &mut fields, reading),
         };
         fields.finish(reading);
         Some(config)
@@ -140,7 +143,8 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "listen: '127.0.0.1:1'\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\nstate_dir: /s\n",
+            "listen: '127.0.0.1:1'\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\nstate_dir: /s\n\
+             fingerprint_key: /k\n",
         );
         let expected = Config {
             listen: "127.0.0.1:1".parse().ok(),
@@ -149,6 +153,7 @@ mod tests {
             catalogue: Some("/c".into()),
             policy: Some("/p".into()),
             state_dir: Some("/s".into()),
+            fingerprint_key: Some("/k".into()),
         };
         assert_eq!(config, Ok(expected));
     }

@@ -6,6 +6,7 @@ mod idle;
 mod native;
 mod peers;
 mod replay;
+mod scan;
 mod storm;
 mod study;
 mod table;
@@ -36,6 +37,8 @@ pub(crate) enum What {
     Storm,
     /// Records a second through ingest and engine, and memory with 20,000 processes.
     Replay,
+    /// How fast known tokens are looked for, beside other scanners.
+    Scan,
 }
 
 /// What to measure, and how.
@@ -54,7 +57,7 @@ pub(crate) struct Options {
     /// The agent's tier instead of the best one; may be given more than once for guests.
     #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<String>,
-    /// How long each part of `idle` and `storm` takes.
+    /// How long each part of `idle` and `storm` takes, and how long `scan` looks into random bytes.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
 }
@@ -68,6 +71,7 @@ What can be measured, and how long it takes:
   cargo xtask bench idle              memory and processor time, idle, loaded, 20,000 processes       7 min
   cargo xtask bench storm             opens, forks and hits as fast as they come: is anything lost?   2 min
   cargo xtask bench replay            a made-up capture: records a second, memory                     2 min
+  cargo xtask bench scan              known tokens in random bytes and files, beside other scanners   5 min
   cargo xtask bench --guest 6.12      instructions of every operation, on the tiers lsm and fentry    5 min
 Options: --rounds N, --tier TIER, --seconds N, --guest SERIES (with open, read or exec: only those operations).";
 
@@ -86,7 +90,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             place,
             &[match what {
                 What::Storm => Group::Test,
-                What::Replay => Group::Build,
+                What::Replay | What::Scan => Group::Build,
                 _ => Group::Bench,
             }],
         )?;
@@ -99,6 +103,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             What::Idle => idle::run(place, options.seconds, tier),
             What::Storm => storm::run(place, options.seconds),
             What::Replay => replay::run(place, rounds),
+            What::Scan => scan::run(place, rounds, options.seconds),
         };
     }
     setup::run(place, &[Group::Test])?;

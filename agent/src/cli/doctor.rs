@@ -1,16 +1,19 @@
 //! `tokenhound doctor`.
 
-use std::{fmt::Write, sync::mpsc};
+use std::{fmt::Write, path::Path, sync::mpsc};
 
 use super::{
     CliError, Exit, SensorOptions, print,
     session::{Inputs, Session},
 };
 use crate::{
+    config::Config,
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
     probe::{coverage, load::Sensor, plan, selftest::Proof},
+    state,
     telemetry::metrics::Metrics,
+    token::key,
 };
 
 /// Arguments.
@@ -38,6 +41,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
                 inputs.catalogue.stores().len(),
                 inputs.policy.holds()
             );
+            describe_key(&mut text, &options.sensor, &inputs.config);
             inputs
         }
         Err(error) => {
@@ -59,6 +63,22 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
             Err(error)
         }
     }
+}
+
+/// Whether there is a fingerprint key that can be used. It is not made here.
+fn describe_key(text: &mut String, options: &SensorOptions, config: &Config) {
+    let state = options.state_dir.as_deref().or(config.state_dir.as_deref()).unwrap_or(Path::new(state::DIRECTORY));
+    let path = config.fingerprint_key.clone().unwrap_or_else(|| state.join(key::FILE));
+    let _ = match key::look(&path) {
+        Ok(Some(mode)) => writeln!(text, "  ok    fingerprint key: {} (mode {mode:04o})", path.display()),
+        Ok(None) if config.fingerprint_key.is_none() => {
+            writeln!(text, "  --    fingerprint key: none yet, {} is made when it is needed", path.display())
+        }
+        Ok(None) => {
+            writeln!(text, "  no    fingerprint key: there is no {}; put the fleet's key there", path.display())
+        }
+        Err(error) => writeln!(text, "  no    {error}"),
+    };
 }
 
 /// One line for each loaded program: tier, program, what was counted, how many.

@@ -107,7 +107,7 @@ pub(super) struct Cost {
     /// Time that passed; of [`Cost::now`], since the system's start.
     pub(super) seconds: f64,
     /// Processor time of all threads.
-    processor_seconds: f64,
+    pub(super) processor_seconds: f64,
 }
 
 impl Cost {

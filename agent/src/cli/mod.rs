@@ -10,12 +10,14 @@ mod doctor;
 mod explain;
 mod load;
 mod policy;
+mod private;
 mod readers;
 #[cfg(test)]
 mod reference;
 mod replay;
 mod run;
 mod run_ci;
+mod scan;
 mod session;
 mod watch;
 
@@ -67,6 +69,9 @@ enum Subcommands {
     /// Works on a made-up load, for measuring.
     #[command(hide = true)]
     Load(load::Options),
+    /// Looks for made-up tokens, for measuring.
+    #[command(hide = true)]
+    Scan(scan::Options),
     /// Plays a part in the demo.
     #[command(hide = true)]
     DemoActor(demo::ActorOptions),
@@ -170,7 +175,27 @@ impl CliError {
 /// Does what was asked and says how it went.
 #[must_use]
 pub fn execute(arguments: Arguments) -> ExitCode {
-    let outcome = match arguments.command {
+    match private_memory(&arguments.command).and_then(|()| carry_out(arguments.command)) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // Names of files and commands are in it: none may become a command of a CI system.
+            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
+            error.exit.into()
+        }
+    }
+}
+
+/// Whatever may come to hold a token keeps its memory to itself. Not those that are there to be looked into.
+fn private_memory(command: &Subcommands) -> Result<(), CliError> {
+    match command {
+        Subcommands::Canary | Subcommands::DemoActor(_) => Ok(()),
+        Subcommands::Run(_) | Subcommands::Audit(_) => private::memory().and_then(|()| private::cores()),
+        _ => private::memory(),
+    }
+}
+
+fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
+    match command {
         Subcommands::Run(options) => run::execute(options),
         Subcommands::Watch(options) => watch::execute(options),
         Subcommands::Replay(options) => replay::execute(&options),
@@ -186,15 +211,8 @@ pub fn execute(arguments: Arguments) -> ExitCode {
             .map(|()| Exit::Success)
             .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
         Subcommands::Load(options) => load::execute(&options),
+        Subcommands::Scan(options) => scan::execute(&options),
         Subcommands::DemoActor(options) => demo::act(&options),
-    };
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            // Names of files and commands are in it: none may become a command of a CI system.
-            eprint!("{}", visible::inert(&format!("tokenhound: {}\n", error.message)));
-            error.exit.into()
-        }
     }
 }
 

@@ -76,11 +76,22 @@ pub enum KeyError {
     Content(PathBuf),
 }
 
+/// What to do about a key that cannot be read.
+const READABLE: &str = "run as the user the key belongs to, or name another with fingerprint_key in the configuration";
+
 impl KeyError {
     fn system(operation: &'static str, path: &Path, remedy: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::System { operation, path, source, remedy }
     }
+}
+
+/// The key that the configuration names (`fingerprint_key`), or else that of this machine.
+///
+/// # Errors
+/// Those of [`load`] and [`load_or_create`].
+pub fn given_or_own(given: Option<&Path>, state_dir: &Path) -> Result<Key, KeyError> {
+    given.map_or_else(|| load_or_create(state_dir), load)
 }
 
 /// The key of this machine, out of the state directory. It is made where there is none; of several who start at once
@@ -105,22 +116,34 @@ pub fn load_or_create(state_dir: &Path) -> Result<Key, KeyError> {
 /// # Errors
 /// When it cannot be read; when it is not its owner's alone; when it is no key.
 pub fn load(path: &Path) -> Result<Key, KeyError> {
-    let readable = "run as the user the key belongs to, or name another with fingerprint_key";
     // Without waiting for the other end, should it be a pipe.
     let mut file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
-        .map_err(KeyError::system("open the fingerprint key", path, readable))?;
-    let facts = file.metadata().map_err(KeyError::system("look at the fingerprint key", path, readable))?;
+        .map_err(KeyError::system("open the fingerprint key", path, READABLE))?;
+    let facts = file.metadata().map_err(KeyError::system("look at the fingerprint key", path, READABLE))?;
     check(path, &facts)?;
     let mut text = Zeroizing::new(Vec::with_capacity(LARGEST as usize + 1));
     Read::by_ref(&mut file).take(LARGEST + 1).read_to_end(&mut text).map_err(KeyError::system(
         "read the fingerprint key",
         path,
-        readable,
+        READABLE,
     ))?;
     parse(&text).ok_or_else(|| KeyError::Content(path.to_owned()))
+}
+
+/// The permission bits of a key's file that can be used. None where there is none.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn look(path: &Path) -> Result<Option<u32>, KeyError> {
+    match load(path) {
+        Err(KeyError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map(drop)?,
+    }
+    let facts = fs::symlink_metadata(path).map_err(KeyError::system("look at the fingerprint key", path, READABLE))?;
+    Ok(Some(facts.permissions().mode() & 0o7777))
 }
 
 /// Whose the file is and who else may read it, before anything of it is read.
@@ -198,6 +221,8 @@ mod tests {
         let state = dir.path().join("var/lib/tokenhound");
         let key = load_or_create(&state).unwrap();
         assert_eq!(load_or_create(&state).unwrap().expose(), key.expose());
+        assert_eq!(look(&state.join(FILE)).unwrap(), Some(0o600));
+        assert_eq!(look(&dir.path().join(FILE)).unwrap(), None);
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!((mode(&state), mode(&state.join(FILE))), (0o700, 0o600));
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "nothing else is left");
@@ -252,6 +277,7 @@ mod tests {
         load_or_create(&real).unwrap();
         std::os::unix::fs::symlink(real.join(FILE), &link).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(given_or_own(Some(&dir.path().join("absent")), &real).is_err(), "the fleet's key is not made here");
         assert!(matches!(load(&link), Err(KeyError::System { .. })));
         assert!(matches!(load(&pipe), Err(KeyError::NoFile(_))));
         assert!(matches!(load(&real), Err(KeyError::NoFile(_))));

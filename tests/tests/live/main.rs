@@ -16,6 +16,7 @@ mod lives;
 mod pass_through;
 mod policy;
 mod printed;
+mod private;
 mod readers;
 mod real_stores;
 mod restart;

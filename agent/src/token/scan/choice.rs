@@ -1,8 +1,8 @@
 //! Which part of a token is looked for.
 //!
 //! A short token is looked for whole. Of a long one it is a *core*: bytes that no other token has, late in it, because
-//! tokens of one issuer begin alike (`-----BEGIN`, the header of a JWT). Inside the core eight bytes, the *anchor*, are
-//! what a scan notices first; all forms of a token are noticed by the same eight.
+//! tokens of one issuer begin alike (`-----BEGIN`, the header of a JWT). Inside the core nine bytes, the *anchor*, are
+//! what a scan notices first; all forms of a token are noticed by the same nine.
 
 use std::ops::Range;
 
@@ -11,8 +11,14 @@ use super::plain::SHORTEST;
 /// Longest core, in bytes.
 pub(super) const LONGEST_CORE: usize = 64;
 
-/// Bytes of an anchor.
-pub(super) const ANCHOR: usize = 8;
+/// Bytes that are looked at at once.
+pub(super) const WINDOW: usize = 8;
+
+/// A scan looks at every second position, so a form is known by two windows, one byte apart.
+pub(super) const STRIDE: usize = 2;
+
+/// Bytes of an anchor: those windows.
+pub(super) const ANCHOR: usize = WINDOW + STRIDE - 1;
 
 /// The core of a token, as a range of it.
 pub(super) fn core(token: &[u8]) -> Range<usize> {
@@ -23,7 +29,7 @@ pub(super) fn core(token: &[u8]) -> Range<usize> {
     let last = part.end - LONGEST_CORE;
     let first = (part.start + part.len() / 2).min(last);
     let at = (first..=last)
-        .step_by(ANCHOR)
+        .step_by(8)
         .chain([last])
         .max_by_key(|at| distinct(&token[*at..*at + LONGEST_CORE]))
         .unwrap_or(last);
@@ -152,9 +158,9 @@ mod tests {
 
     #[test]
     fn the_anchor_is_where_the_token_is_most_itself() {
-        assert_eq!(anchor(b"aaaaaaaaaaaaaaaa7kQ2zX9waaaaaaaaaaaa"), 16);
+        assert!((15..18).contains(&anchor(b"aaaaaaaaaaaaaaaa7kQ2zX9w4aaaaaaaaaaa")));
         assert!(anchor(b"ghp_0aB1cD2eF3gH4iJ5kL6m") >= 6);
-        assert_eq!(anchor(b"k7Q2zX9w4Rp1"), 4);
+        assert_eq!(anchor(b"k7Q2zX9w4Rp1"), 3);
     }
 
     fn chosen(key: &str) -> &str {

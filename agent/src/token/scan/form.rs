@@ -53,7 +53,7 @@ pub(super) struct Form {
     pub(super) encoding: Encoding,
     /// What a copy contains.
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    /// Where in it the eight bytes of the anchor begin. They tell of no byte of the core outside its own anchor.
+    /// Where in it its anchor begins. That tells of no byte of the core outside the core's own anchor.
     pub(super) anchor: usize,
 }
 
@@ -235,19 +235,19 @@ mod tests {
     fn an_anchor_tells_of_the_cores_anchor_only() {
         let core: Vec<u8> = (0..40).map(|i| b'0' + i).collect();
         for anchor in 0..=core.len() - ANCHOR {
-            // What lies outside of the anchor is changed: the eight bytes must stay.
+            // What lies outside of the anchor is changed: the form's anchor must stay.
             let mut other = vec![b'~'; core.len()];
             other[anchor..anchor + ANCHOR].copy_from_slice(&core[anchor..anchor + ANCHOR]);
-            let eights = |core: &[u8]| -> Vec<(Encoding, Vec<u8>)> {
+            let anchors = |core: &[u8]| -> Vec<(Encoding, Vec<u8>)> {
                 all(core, anchor)
                     .iter()
                     .filter(|form| !matches!(form.encoding, Encoding::Percent | Encoding::Json))
                     .map(|form| (form.encoding, form.bytes[form.anchor..form.anchor + ANCHOR].to_vec()))
                     .collect()
             };
-            let others = eights(&other);
-            for eight in eights(&core) {
-                assert!(others.contains(&eight), "{anchor}: {eight:?}");
+            let others = anchors(&other);
+            for own in anchors(&core) {
+                assert!(others.contains(&own), "{anchor}: {own:?}");
             }
         }
     }

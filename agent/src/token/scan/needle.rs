@@ -5,7 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Encoding, Unsearchable,
-    choice::{self, ANCHOR},
+    choice::{self, ANCHOR, STRIDE},
     form, plain,
 };
 use crate::token::{
@@ -15,7 +15,7 @@ use crate::token::{
 
 /// Keys of the hashes, each made from the fingerprint key for its own purpose.
 pub(super) struct ScanKeys {
-    /// Odd number that eight bytes are multiplied with.
+    /// Odd number that a window is multiplied with.
     pub(super) multiplier: u64,
     /// Of the hash of a whole needle.
     confirm: Zeroizing<[u8; 32]>,
@@ -53,8 +53,8 @@ pub(super) struct Needle {
     pub(super) len: u16,
     /// Where its anchor begins.
     pub(super) anchor: u16,
-    /// Hash of the anchor.
-    pub(super) tag: u32,
+    /// Hashes of the windows that begin there and one byte later.
+    pub(super) tags: [u32; STRIDE],
     /// Hash of all of it.
     pub(super) whole: [u8; 16],
 }
@@ -108,12 +108,15 @@ impl Needles {
 }
 
 fn needle(keys: &ScanKeys, form: &form::Form) -> Option<Needle> {
-    let word = u64::from_le_bytes(*form.bytes.get(form.anchor..)?.first_chunk()?);
+    let tag = |at: usize| {
+        let word = u64::from_le_bytes(*form.bytes.get(at..)?.first_chunk()?);
+        Some(ScanKeys::tag(keys.multiplier, word))
+    };
     Some(Needle {
         encoding: form.encoding,
         len: u16::try_from(form.bytes.len()).ok()?,
         anchor: u16::try_from(form.anchor).ok()?,
-        tag: ScanKeys::tag(keys.multiplier, word),
+        tags: [tag(form.anchor)?, tag(form.anchor + 1)?],
         whole: keys.whole(&form.bytes),
     })
 }

@@ -2,7 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{Encoding, NeedleSet, choice::ANCHOR, form::LONGEST};
+use super::{
+    Encoding, NeedleSet,
+    choice::{ANCHOR, STRIDE},
+    form::LONGEST,
+};
 use crate::token::fingerprint::Fingerprint;
 
 /// A copy of a token.
@@ -65,7 +69,8 @@ impl<'s> Scanner<'s> {
 
     /// Looks for anchors before `until` and forgets what no later needle can reach back into.
     fn look(&mut self, until: usize, on_hit: &mut impl FnMut(Hit)) {
-        self.set.search_anchors(&self.buffer, self.next, until, self.base, on_hit);
+        let (set, base) = (self.set, self.base);
+        set.look(&self.buffer, self.next, until, &mut |start, needle| on_hit(set.hit(base + start as u64, needle)));
         let gone = until.saturating_sub(LONGEST);
         self.buffer.copy_within(gone.., 0);
         let kept = self.buffer.len() - gone;
@@ -75,4 +80,6 @@ impl<'s> Scanner<'s> {
     }
 }
 
-const _: () = assert!(ANCHOR < LONGEST && LONGEST < TURN);
+// Turns begin at even positions: else a needle across their border would be seen by both of its windows.
+const _: () =
+    assert!(ANCHOR < LONGEST && LONGEST < TURN && LONGEST.is_multiple_of(STRIDE) && TURN.is_multiple_of(STRIDE));

@@ -1,4 +1,4 @@
-//! Needles on disk: encrypted under the fingerprint key, because the hash of an anchor is a fast one and gives eight bytes
+//! Needles on disk: encrypted under the fingerprint key, because the hash of an anchor is a fast one and gives nine bytes
 //! of a token away to whoever knows the key and can guess.
 
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ mod tests {
         let needles = Needles::of(&key, &Secret::from("ghp_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX".to_owned())).unwrap();
         let sealed = needles.seal(&key).unwrap();
         for needle in &needles.list {
-            for part in needle.whole.windows(4).chain([&needle.tag.to_le_bytes()[..]]) {
+            for part in needle.whole.windows(4).chain([&needle.tags[0].to_le_bytes()[..]]) {
                 assert!(!sealed.text.windows(4).any(|window| window == part));
             }
         }

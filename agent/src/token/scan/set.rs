@@ -1,19 +1,14 @@
-//! The needles of many tokens, laid out for looking at every byte.
+//! The needles of many tokens, laid out for looking at a stream.
 
 use super::{
-    choice::ANCHOR,
+    choice::{STRIDE, WINDOW},
     needle::{Needle, Needles, ScanKeys},
     scanner::Hit,
 };
 use crate::token::fingerprint::{Fingerprint, Key};
 
-/// Most tokens of a set. Their needles take about 10 MiB.
+/// Most tokens of a set. Their needles take about 15 MiB.
 pub const MOST_TOKENS: usize = 10_000;
-
-/// Words of the bit table, as a power of two: 16 KiB for few needles, at most 512 KiB. What is larger than the second
-/// cache costs more than it saves.
-const FEWEST_WORDS: u32 = 11;
-const MOST_WORDS: u32 = 16;
 
 /// Needles to look for. Those of tokens beyond [`MOST_TOKENS`] are left out and counted.
 pub struct NeedleSet {
@@ -21,45 +16,55 @@ pub struct NeedleSet {
     tokens: Vec<Fingerprint>,
     left_out: usize,
     filter: Filter,
-    /// By tag.
+    /// Each needle with the number of its token.
     needles: Vec<(Needle, u32)>,
-    /// Where in `needles` those begin whose tags have these upper bits; one more than there are.
+    /// Every needle's windows, by tag.
+    windows: Vec<Window>,
+    /// Where in `windows` those begin whose tags have these upper bits; one more than there are.
     starts: Vec<u32>,
     shift: u32,
 }
 
-/// For each tag two bits in one word.
-struct Filter {
-    words: Vec<u64>,
-    shift: u32,
+/// A tag, and whose.
+#[derive(Clone, Copy)]
+struct Window {
+    tag: u32,
+    needle: u32,
+    /// How far into the needle's anchor it begins.
+    into: u32,
 }
+
+/// For each tag two bits in one byte.
+struct Filter {
+    bytes: Vec<u8>,
+}
+
+const SMALLEST_FILTER: usize = 16 << 10;
+const LARGEST_FILTER: usize = 2 << 20;
+
+/// Bytes for each tag. They leave one window in 700 to be looked at closer, in random bytes and below the largest size.
+const BYTES_A_TAG: usize = 8;
+
+/// All pairs of bits of a byte, some twice: a table, because shifts by a variable cost more than a load.
+const PAIRS: [u8; 64] = {
+    let mut pairs = [0; 64];
+    let mut number = 0;
+    while number < pairs.len() {
+        let (one, other) = (number & 7, 1 + (number >> 3) % 7);
+        pairs[number] = 1 << one | 1 << ((one + other) & 7);
+        number += 1;
+    }
+    pairs
+};
 
 impl Filter {
     fn new(tags: impl ExactSizeIterator<Item = u32>) -> Self {
-        // 32 bits for each needle leave one position in 270 to be looked at closer.
-        let size = (tags.len() / 2).max(1).next_power_of_two().ilog2().clamp(FEWEST_WORDS, MOST_WORDS);
-        let mut filter = Self { words: vec![0; 1 << size], shift: 32 - size };
+        let size = (tags.len() * BYTES_A_TAG).next_power_of_two().clamp(SMALLEST_FILTER, LARGEST_FILTER);
+        let mut bytes = vec![0; size];
         for tag in tags {
-            let at = filter.word(tag);
-            filter.words[at] |= Self::bits(tag);
+            bytes[(tag >> (32 - size.ilog2())) as usize] |= PAIRS[(tag & 63) as usize];
         }
-        filter
-    }
-
-    #[inline]
-    const fn word(&self, tag: u32) -> usize {
-        (tag >> self.shift) as usize
-    }
-
-    #[inline]
-    const fn bits(tag: u32) -> u64 {
-        1 << (tag & 63) | 1 << (tag >> 6 & 63)
-    }
-
-    #[inline]
-    fn may_hold(&self, tag: u32) -> bool {
-        let bits = Self::bits(tag);
-        self.words.get(self.word(tag)).is_some_and(|word| word & bits == bits)
+        Self { bytes }
     }
 }
 
@@ -75,16 +80,23 @@ impl NeedleSet {
             tokens.push(of_token.fingerprint);
             needles.extend(of_token.list.iter().map(|needle| (*needle, number)));
         }
-        needles.sort_unstable_by_key(|(needle, token)| (needle.tag, *token));
-        // The same token from two stores.
-        needles.dedup_by(|a, b| (a.0, tokens[a.1 as usize]) == (b.0, tokens[b.1 as usize]));
-        let bits = needles.len().max(2).next_power_of_two().ilog2().min(24);
+        // The same token may come from many stores, and is told of once.
+        needles.sort_unstable_by_key(|(needle, token)| (needle.whole, tokens[*token as usize], *token));
+        needles.dedup_by_key(|(needle, token)| (needle.whole, tokens[*token as usize]));
+        let mut windows: Vec<Window> = (0..)
+            .zip(&needles)
+            .flat_map(|(number, (needle, _))| {
+                (0..).zip(needle.tags).map(move |(into, tag)| Window { tag, needle: number, into })
+            })
+            .collect();
+        windows.sort_unstable_by_key(|window| (window.tag, window.needle));
+        let bits = windows.len().max(2).next_power_of_two().ilog2().min(24);
         let shift = 32 - bits;
         let starts = (0..=1_u64 << bits)
-            .map(|upper| needles.partition_point(|(needle, _)| u64::from(needle.tag >> shift) < upper) as u32)
+            .map(|upper| windows.partition_point(|window| u64::from(window.tag >> shift) < upper) as u32)
             .collect();
-        let filter = Filter::new(needles.iter().map(|(needle, _)| needle.tag));
-        Self { keys: ScanKeys::of(key), tokens, left_out: all.count(), filter, needles, starts, shift }
+        let filter = Filter::new(windows.iter().map(|window| window.tag));
+        Self { keys: ScanKeys::of(key), tokens, left_out: all.count(), filter, needles, windows, starts, shift }
     }
 
     /// Number of tokens that are looked for.
@@ -108,58 +120,101 @@ impl NeedleSet {
     /// Memory it takes, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        size_of_val(&*self.filter.words)
+        self.filter.bytes.len()
             + size_of_val(&*self.needles)
+            + size_of_val(&*self.windows)
             + size_of_val(&*self.starts)
             + size_of_val(&*self.tokens)
     }
 
     /// Looks for needles in bytes that are all at hand. Offsets are from their beginning.
     pub fn search(&self, bytes: &[u8], on_hit: &mut impl FnMut(Hit)) {
-        self.search_anchors(bytes, 0, bytes.len(), 0, on_hit);
+        self.look(bytes, 0, bytes.len(), &mut |start, needle| {
+            on_hit(self.hit(start as u64, needle));
+        });
     }
 
-    /// Looks for needles whose anchor begins at `from` or later and before `until`; `base` is the offset of the first byte.
-    pub(super) fn search_anchors(
+    /// Calls `on_needle` with start and number of every needle that is seen by a window which begins at `from` or a
+    /// multiple of [`STRIDE`] after it, and before `until`.
+    pub(super) fn look(&self, bytes: &[u8], from: usize, until: usize, on_needle: &mut dyn FnMut(usize, usize)) {
+        // The size is a constant inside, which saves a test and a shift by a variable at each position.
+        match self.filter.bytes.len().ilog2() {
+            14 => self.pass::<{ 16 << 10 }>(bytes, from, until, on_needle),
+            15 => self.pass::<{ 32 << 10 }>(bytes, from, until, on_needle),
+            16 => self.pass::<{ 64 << 10 }>(bytes, from, until, on_needle),
+            17 => self.pass::<{ 128 << 10 }>(bytes, from, until, on_needle),
+            18 => self.pass::<{ 256 << 10 }>(bytes, from, until, on_needle),
+            19 => self.pass::<{ 512 << 10 }>(bytes, from, until, on_needle),
+            20 => self.pass::<{ 1 << 20 }>(bytes, from, until, on_needle),
+            _ => self.pass::<LARGEST_FILTER>(bytes, from, until, on_needle),
+        }
+    }
+
+    fn pass<const SIZE: usize>(
         &self,
         bytes: &[u8],
         from: usize,
         until: usize,
-        base: u64,
-        on_hit: &mut impl FnMut(Hit),
+        on_needle: &mut dyn FnMut(usize, usize),
     ) {
-        if self.is_empty() {
+        const TOGETHER: usize = 16;
+        let end = bytes.len().min(until.saturating_add(WINDOW - 1));
+        let (Some(filter), Some(looked_at)) = (self.filter.bytes.first_chunk::<SIZE>(), bytes.get(from..end)) else {
             return;
-        }
-        let end = bytes.len().min(until.saturating_add(ANCHOR - 1));
-        let Some(looked_at) = bytes.get(from..end) else { return };
+        };
         let multiplier = self.keys.multiplier;
-        for (number, window) in looked_at.array_windows::<ANCHOR>().enumerate() {
+        let mut at = from;
+        let mut window = |window: &[u8; WINDOW], at: usize| {
             let tag = ScanKeys::tag(multiplier, u64::from_le_bytes(*window));
-            if self.filter.may_hold(tag) {
-                self.confirm(bytes, from + number, tag, base, on_hit);
+            let pair = PAIRS[(tag & 63) as usize];
+            if filter[(tag >> (32 - SIZE.ilog2())) as usize] & pair == pair {
+                self.confirm(bytes, at, tag, on_needle);
+            }
+        };
+        // Of a length that is known the windows need no test of their own.
+        let mut rest = looked_at;
+        while let Some(block) = rest.first_chunk::<{ TOGETHER * STRIDE + WINDOW }>() {
+            for number in 0..TOGETHER {
+                if let Some(eight) = block[number * STRIDE..].first_chunk() {
+                    window(eight, at + number * STRIDE);
+                }
+            }
+            at += TOGETHER * STRIDE;
+            rest = &rest[TOGETHER * STRIDE..];
+        }
+        for (number, eight) in rest.array_windows().enumerate().step_by(STRIDE) {
+            window(eight, at + number);
+        }
+    }
+
+    /// Whether it is a needle that has a window here.
+    #[cold]
+    fn confirm(&self, bytes: &[u8], at: usize, tag: u32, on_needle: &mut dyn FnMut(usize, usize)) {
+        let upper = (tag >> self.shift) as usize;
+        let [start, end] = [upper, upper + 1].map(|upper| self.starts.get(upper).map_or(0, |start| *start as usize));
+        let near = self.windows.get(start..end).unwrap_or_default();
+        for window in near.iter().filter(|window| window.tag == tag) {
+            let Some((needle, _)) = self.needles.get(window.needle as usize) else { continue };
+            let whole = at.checked_sub(usize::from(needle.anchor) + window.into as usize).and_then(|start| {
+                let bytes = bytes.get(start..start + usize::from(needle.len))?;
+                Some((start, bytes))
+            });
+            if let Some((start, bytes)) = whole
+                && self.keys.whole(bytes) == needle.whole
+            {
+                on_needle(start, window.needle as usize);
             }
         }
     }
 
-    /// Whether it is a needle that has its anchor here.
-    #[cold]
-    fn confirm(&self, bytes: &[u8], at: usize, tag: u32, base: u64, on_hit: &mut impl FnMut(Hit)) {
-        let upper = (tag >> self.shift) as usize;
-        let [start, end] = [upper, upper + 1].map(|upper| self.starts.get(upper).map_or(0, |start| *start as usize));
-        let near = self.needles.get(start..end).unwrap_or_default();
-        for (needle, token) in near.iter().filter(|(needle, _)| needle.tag == tag) {
-            let len = usize::from(needle.len);
-            let whole = at.checked_sub(usize::from(needle.anchor)).and_then(|start| {
-                let bytes = bytes.get(start..start + len)?;
-                Some((start, bytes))
-            });
-            let Some((start, bytes)) = whole else { continue };
-            if self.keys.whole(bytes) == needle.whole
-                && let Some(fingerprint) = self.tokens.get(*token as usize)
-            {
-                on_hit(Hit { fingerprint: *fingerprint, encoding: needle.encoding, offset: base + start as u64, len });
-            }
+    /// What is told of a needle that begins there.
+    pub(super) fn hit(&self, offset: u64, needle: usize) -> Hit {
+        let (needle, token) = &self.needles[needle];
+        Hit {
+            fingerprint: self.tokens[*token as usize],
+            encoding: needle.encoding,
+            offset,
+            len: usize::from(needle.len),
         }
     }
 }
