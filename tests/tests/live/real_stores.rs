@@ -153,9 +153,7 @@ fn aws_and_pip() {
     let aws = |kind, lifetime| ["aws-credentials", "/home/ann/.aws/credentials", kind, lifetime, "plain"];
     machine.expect(&[
         aws("api_key", "long-lived"),
-        aws("api_key", "long-lived"),
         aws("api_key", "ephemeral"),
-        aws("access_token", "ephemeral"),
         aws("access_token", "ephemeral"),
         ["pip-conf", "/home/ann/.config/pip/pip.conf", "password", "long-lived", "plain"],
     ]);
@@ -172,7 +170,7 @@ fn cargo_login() {
     stage.file("root/home/ann/.cargo/config.toml", index);
     let line = format!("{} login --registry local", cargo.display());
     machine.run(&line, &machine.token("", 35));
-    machine.expect(&[["cargo-credentials", "/home/ann/.cargo/credentials.toml", "api_key", "long-lived", "plain"]]);
+    machine.expect(&[["cargo-credentials", "/home/ann/.cargo/credentials.toml", "api_key", "limited", "plain"]]);
 }
 
 #[test]

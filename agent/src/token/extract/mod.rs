@@ -70,7 +70,7 @@ pub fn extract(store: &Store, content: &Content<'_>) -> Extraction {
     if belongs(store, content) {
         work.run();
     }
-    together(&mut work.out.tokens, content.written);
+    together(store, &mut work.out.tokens);
     work.out
 }
 
