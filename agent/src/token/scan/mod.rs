@@ -6,6 +6,7 @@
 //! passes those is hashed in its whole length. So a hit is exact. What this keeps of a token, and what it gives away to
 //! whom, is in `docs/design/tokens.md`.
 
+mod broken;
 mod choice;
 mod form;
 mod needle;

@@ -18,7 +18,7 @@ pub struct Hit {
     pub encoding: Encoding,
     /// Where what was found begins, in bytes from the beginning of the stream.
     pub offset: u64,
-    /// Its length in bytes. Of a long token only a part is looked for: the copy may reach further on both sides.
+    /// Its length in bytes, with the line ends in it. Of a long token only a part is looked for: the copy may reach further on both sides.
     pub len: usize,
 }
 
@@ -70,7 +70,7 @@ impl<'s> Scanner<'s> {
     /// Looks for anchors before `until` and forgets what no later needle can reach back into.
     fn look(&mut self, until: usize, on_hit: &mut impl FnMut(Hit)) {
         let (set, base) = (self.set, self.base);
-        set.look(&self.buffer, self.next, until, &mut |start, needle| on_hit(set.hit(base + start as u64, needle)));
+        set.look(&self.buffer, self.next, until, &mut |place, needle| on_hit(set.hit(base, place, needle)));
         let gone = until.saturating_sub(LONGEST);
         self.buffer.copy_within(gone.., 0);
         let kept = self.buffer.len() - gone;

@@ -1,6 +1,9 @@
 //! The needles of many tokens, laid out for looking at a stream.
 
+use std::ops::Range;
+
 use super::{
+    broken::{self, Across},
     choice::{STRIDE, WINDOW},
     needle::{Needle, Needles, ScanKeys},
     scanner::Hit,
@@ -34,6 +37,9 @@ struct Window {
     into: u32,
 }
 
+/// What is called with a needle's place and number.
+pub(super) type OnNeedle<'f> = dyn FnMut(Range<usize>, usize) + 'f;
+
 /// For each tag two bits in one byte.
 struct Filter {
     bytes: Vec<u8>,
@@ -65,6 +71,11 @@ impl Filter {
             bytes[(tag >> (32 - size.ilog2())) as usize] |= PAIRS[(tag & 63) as usize];
         }
         Self { bytes }
+    }
+
+    fn may_hold(&self, tag: u32) -> bool {
+        let pair = PAIRS[(tag & 63) as usize];
+        self.bytes[(tag >> (32 - self.bytes.len().ilog2())) as usize] & pair == pair
     }
 }
 
@@ -129,14 +140,26 @@ impl NeedleSet {
 
     /// Looks for needles in bytes that are all at hand. Offsets are from their beginning.
     pub fn search(&self, bytes: &[u8], on_hit: &mut impl FnMut(Hit)) {
-        self.look(bytes, 0, bytes.len(), &mut |start, needle| {
-            on_hit(self.hit(start as u64, needle));
-        });
+        self.look(bytes, 0, bytes.len(), &mut |place, needle| on_hit(self.hit(0, place, needle)));
     }
 
-    /// Calls `on_needle` with start and number of every needle that is seen by a window which begins at `from` or a
-    /// multiple of [`STRIDE`] after it, and before `until`.
-    pub(super) fn look(&self, bytes: &[u8], from: usize, until: usize, on_needle: &mut dyn FnMut(usize, usize)) {
+    /// Calls `on_needle` with place and number of every needle that is seen by a window which begins at `from` or a
+    /// multiple of [`STRIDE`] after it, and before `until`, or lies across a line end there.
+    pub(super) fn look(&self, bytes: &[u8], from: usize, until: usize, on_needle: &mut OnNeedle<'_>) {
+        self.along(bytes, from, until, on_needle);
+        let ends = memchr::memchr_iter(b'\n', bytes.get(from..until.min(bytes.len())).unwrap_or_default());
+        for across in ends.filter_map(|end| Across::of(bytes, from + end)) {
+            for (number, window) in across.windows() {
+                let tag = ScanKeys::tag(self.keys.multiplier, u64::from_le_bytes(*window));
+                let told = |into| across.tells(number, into, |at| at.abs_diff(from).is_multiple_of(STRIDE));
+                if self.filter.may_hold(tag) {
+                    self.confirm(bytes, across.position(number), tag, told, on_needle);
+                }
+            }
+        }
+    }
+
+    fn along(&self, bytes: &[u8], from: usize, until: usize, on_needle: &mut OnNeedle<'_>) {
         // The size is a constant inside, which saves a test and a shift by a variable at each position.
         match self.filter.bytes.len().ilog2() {
             14 => self.pass::<{ 16 << 10 }>(bytes, from, until, on_needle),
@@ -150,13 +173,7 @@ impl NeedleSet {
         }
     }
 
-    fn pass<const SIZE: usize>(
-        &self,
-        bytes: &[u8],
-        from: usize,
-        until: usize,
-        on_needle: &mut dyn FnMut(usize, usize),
-    ) {
+    fn pass<const SIZE: usize>(&self, bytes: &[u8], from: usize, until: usize, on_needle: &mut OnNeedle<'_>) {
         const TOGETHER: usize = 16;
         let end = bytes.len().min(until.saturating_add(WINDOW - 1));
         let (Some(filter), Some(looked_at)) = (self.filter.bytes.first_chunk::<SIZE>(), bytes.get(from..end)) else {
@@ -168,7 +185,7 @@ impl NeedleSet {
             let tag = ScanKeys::tag(multiplier, u64::from_le_bytes(*window));
             let pair = PAIRS[(tag & 63) as usize];
             if filter[(tag >> (32 - SIZE.ilog2())) as usize] & pair == pair {
-                self.confirm(bytes, at, tag, on_needle);
+                self.confirm(bytes, at, tag, |_| true, on_needle);
             }
         };
         // Of a length that is known the windows need no test of their own.
@@ -187,34 +204,41 @@ impl NeedleSet {
         }
     }
 
-    /// Whether it is a needle that has a window here.
+    /// Whether it is a needle that has a window here, among those of whose windows `told` is true.
     #[cold]
-    fn confirm(&self, bytes: &[u8], at: usize, tag: u32, on_needle: &mut dyn FnMut(usize, usize)) {
+    fn confirm(&self, bytes: &[u8], at: usize, tag: u32, told: impl Fn(u32) -> bool, on_needle: &mut OnNeedle<'_>) {
         let upper = (tag >> self.shift) as usize;
         let [start, end] = [upper, upper + 1].map(|upper| self.starts.get(upper).map_or(0, |start| *start as usize));
         let near = self.windows.get(start..end).unwrap_or_default();
-        for window in near.iter().filter(|window| window.tag == tag) {
+        for window in near.iter().filter(|window| window.tag == tag && told(window.into)) {
             let Some((needle, _)) = self.needles.get(window.needle as usize) else { continue };
-            let whole = at.checked_sub(usize::from(needle.anchor) + window.into as usize).and_then(|start| {
-                let bytes = bytes.get(start..start + usize::from(needle.len))?;
-                Some((start, bytes))
-            });
-            if let Some((start, bytes)) = whole
-                && self.keys.whole(bytes) == needle.whole
-            {
-                on_needle(start, window.needle as usize);
+            if let Some(place) = self.place(bytes, at, window.into as usize, needle) {
+                on_needle(place, window.needle as usize);
             }
         }
     }
 
-    /// What is told of a needle that begins there.
-    pub(super) fn hit(&self, offset: u64, needle: usize) -> Hit {
+    /// Where a needle lies whose anchor has a window at `at`, so far into it. None if it is not that needle.
+    fn place(&self, bytes: &[u8], at: usize, into: usize, needle: &Needle) -> Option<Range<usize>> {
+        let (before, len) = (usize::from(needle.anchor) + into, usize::from(needle.len));
+        let place = at.checked_sub(before).map(|start| start..start + len);
+        if let Some(place) = place.filter(|place| place.end <= bytes.len())
+            && self.keys.whole(&bytes[place.clone()]) == needle.whole
+        {
+            return Some(place);
+        }
+        let (place, text) = broken::gather(bytes, at, before, len)?;
+        (self.keys.whole(&text) == needle.whole).then_some(place)
+    }
+
+    /// What is told of a needle at that place of bytes that begin at `base`.
+    pub(super) fn hit(&self, base: u64, place: Range<usize>, needle: usize) -> Hit {
         let (needle, token) = &self.needles[needle];
         Hit {
             fingerprint: self.tokens[*token as usize],
             encoding: needle.encoding,
-            offset,
-            len: usize::from(needle.len),
+            offset: base + place.start as u64,
+            len: place.len(),
         }
     }
 }

@@ -241,3 +241,52 @@ fn a_hit_says_where_it_is() {
     scanner.finish(&mut |hit| hits.push(hit));
     assert_eq!(hits, [expected]);
 }
+
+/// What `base64 -w`, `xxd -p` and `openssl` write.
+fn in_lines(text: &[u8], width: usize, end: &str) -> Vec<u8> {
+    text.chunks(width).flat_map(|line| [line, end.as_bytes()].concat()).collect()
+}
+
+#[test]
+fn line_ends_hide_nothing_wherever_they_fall() {
+    let mut random = Random(0x5eed_0e0f);
+    for round in 0..600 {
+        let token = random.of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 36);
+        let needles = needles(&token);
+        let set = NeedleSet::new(&key(), [&needles]);
+        let filler = round % 160;
+        let text = [random.of(b"abc= ", filler), token, random.of(b"abc= ", 90)].concat();
+        let base64 = data_encoding::BASE64.encode(&text);
+        let hex = data_encoding::HEXLOWER.encode(&text);
+        for (encoding, written, width) in [(Encoding::Base64, base64, 76), (Encoding::Hex, hex, 60)] {
+            for end in ["\n", "\r\n", "\n    "] {
+                let lines = in_lines(written.as_bytes(), width, end);
+                let hits = found(&set, &lines);
+                assert_eq!(hits.len(), 1, "{encoding:?} {filler} {end:?}: {hits:?}");
+                let mut scanner = Scanner::new(&set);
+                let mut pieces = BTreeSet::new();
+                for piece in lines.chunks(1 + random.below(50)) {
+                    scanner.feed(piece, &mut |hit| assert!(pieces.insert(hit)));
+                }
+                scanner.finish(&mut |hit| assert!(pieces.insert(hit)));
+                assert_eq!(pieces, hits);
+                let hit = hits.first().unwrap();
+                assert_eq!((hit.encoding, hit.fingerprint), (encoding, needles.fingerprint));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_is_found_in_lines_of_another_length() {
+    let mut random = Random(0x5eed_0f0f);
+    let body = random.of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 1600);
+    let pem = |width| {
+        let lines = in_lines(&body, width, "\n");
+        [&b"-----BEGIN PRIVATE KEY-----\n"[..], &lines, b"-----END PRIVATE KEY-----\n"].concat()
+    };
+    let set = NeedleSet::new(&key(), [&needles(&pem(64))]);
+    for width in [60, 64, 70, 76, 1600] {
+        assert_eq!(found(&set, &pem(width)).len(), 1, "{width}");
+    }
+}
