@@ -214,3 +214,39 @@ fn sockets_are_not_stores_and_stores_are_no_sockets() {
     assert!(all.len() as u32 <= tokenhound_common::limits::MAX_ADDRESSES);
     assert_eq!(ids(catalogue.stores_at("169.254.169.254".parse().unwrap()).collect()), ["instance-metadata"]);
 }
+
+#[test]
+fn a_bad_selector_is_told_with_its_line_and_what_would_be_right() {
+    let with = |fields: &str| checked(&GOOD.replace("    format: plain\n", fields));
+    for (fields, line, right) in [
+        ("    format: json\n    secret_fields: [{selector: token}]\n", 12, "/name/other"),
+        ("    format: ini\n    delegates: ['[a]']\n", 12, "[section]/key"),
+        ("    format: plain\n    secret_fields: [{selector: /a}]\n", 12, "re:"),
+        ("    format: mixed\n    secret_fields: [{selector: /a}]\n", 12, "\"format\""),
+        ("    format: json\n    content_regex: ['(']\n", 12, "unclosed group"),
+        (
+            "    format: json\n    secret_fields:\n      - {selector: /a}\n    expiry_fields:\n      - {field: /b, encoding: date, of: [/c]}\n",
+            15,
+            "secret_fields",
+        ),
+        ("    format: json\n    not_extracted: encrypted\n    secret_fields: [{selector: /a}]\n", 3, "keep one"),
+    ] {
+        let outcome = with(fields);
+        assert!(!outcome.passed, "{fields}");
+        assert!(outcome.text.contains(&format!("x.yaml:{line}:")) && outcome.text.contains(right), "{}", outcome.text);
+    }
+    let good = "    format: json\n    secret_fields: [{selector: '[a]/b', format: ini, files: ['**/x.ini'], kind: password, protection: obfuscated}]\n";
+    assert!(with(good).passed, "{}", with(good).text);
+}
+
+#[test]
+fn every_store_says_where_its_tokens_are_or_why_none_is_taken() {
+    let silent = shipped_catalogue()
+        .stores()
+        .iter()
+        .filter(|store| store.secret_fields.is_empty() && store.not_extracted.is_none());
+    let silent: Vec<&str> = silent.map(|store| store.id.as_str()).collect();
+    assert!(silent.is_empty(), "{}", silent.join(", "));
+    let reasons = shipped_catalogue().stores().iter().filter(|store| store.not_extracted.is_some()).count();
+    assert!(reasons < 60, "{reasons}");
+}

@@ -96,6 +96,8 @@ pub enum Step {
     Login,
     /// `url`: the password in a URL, or the user where that is a token.
     Url,
+    /// `unescape`: a character after a backslash is meant itself.
+    Unescape,
     /// `json:/POINTER`: a JSON document within.
     Json(Vec<Segment>),
 }

@@ -45,11 +45,16 @@ impl Content {
         };
         let expiry_fields = times("expiry_fields", reading);
         let issued_fields = times("issued_fields", reading);
+        let not_extracted: Option<NotExtracted> = fields.optional("not_extracted", reading);
+        if let Some(reason) = not_extracted.filter(|_| !secret_fields.is_empty()) {
+            let message = format!("\"not_extracted\" is {}, but there are \"secret_fields\"; keep one", reason.name());
+            reading.error(fields.place(), message);
+        }
         Some(Self {
             content_regex: fields.optional("content_regex", reading).unwrap_or_default(),
             placeholder_regex: fields.optional("placeholder_regex", reading).unwrap_or_default(),
+            not_extracted,
             token_shapes: fields.optional("token_shapes", reading).unwrap_or_default(),
-            not_extracted: fields.optional("not_extracted", reading),
             format: format?,
             delegates,
             points_to,

@@ -2,40 +2,42 @@
 
 use crate::catalogue::model::{Kind, Selector, Store};
 
-/// Words in a name and the kind they speak of. The first that fits, of a kind that the store has, is taken.
-const WORDS: &[(&str, Kind)] = &[
+/// Words in a name that leave no doubt, and the kind they speak of.
+const CLEAR: &[(&str, Kind)] = &[
     ("refresh", Kind::RefreshToken),
-    ("session", Kind::SessionToken),
     ("clientsecret", Kind::OauthClientSecret),
-    ("privatekey", Kind::PrivateKey),
+    ("private", Kind::PrivateKey),
     ("clientkey", Kind::PrivateKey),
     ("pkey", Kind::PrivateKey),
     ("hash", Kind::PasswordHash),
     ("cookie", Kind::SessionCookie),
-    ("passphrase", Kind::Password),
-    ("passwd", Kind::Password),
-    ("password", Kind::Password),
     ("pass", Kind::Password),
     ("psk", Kind::Password),
+];
+
+/// Words that mean this or that, and a kind they can mean.
+const VAGUE: &[(&str, Kind)] = &[
+    ("session", Kind::SessionToken),
     ("apikey", Kind::ApiKey),
     ("apitoken", Kind::ApiKey),
     ("accesskey", Kind::ApiKey),
     ("secretkey", Kind::ApiKey),
-    ("idtoken", Kind::AccessToken),
+    ("authorization", Kind::AccessToken),
     ("access", Kind::AccessToken),
     ("token", Kind::AccessToken),
     ("key", Kind::ApiKey),
     ("secret", Kind::GenericSecret),
 ];
 
-/// The kind of what a selector found under a name: what the catalogue says of the selector, else what the name says and
-/// the store can hold, else the first that the store can hold.
+/// The kind of what a selector found under a name: what the catalogue says of the selector; else what the name says that
+/// the store can hold; else what the name says clearly; else the first that the store can hold.
 pub(super) fn of(store: &Store, selector: &Selector, name: &str) -> Kind {
     if let Some(kind) = selector.kind {
         return kind;
     }
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let fits = |(word, kind): &&(&str, Kind)| plain.contains(word) && store.kind.contains(kind);
-    let named = WORDS.iter().find(fits).map(|(_, kind)| *kind);
-    named.or_else(|| store.kind.first().copied()).unwrap_or(Kind::GenericSecret)
+    let said =
+        |words: &'static [(&str, Kind)]| words.iter().filter(|(word, _)| plain.contains(word)).map(|(_, kind)| *kind);
+    let held = said(CLEAR).chain(said(VAGUE)).find(|kind| store.kind.contains(kind));
+    held.or_else(|| said(CLEAR).next()).or_else(|| store.kind.first().copied()).unwrap_or(Kind::GenericSecret)
 }

@@ -15,9 +15,12 @@ mod label;
 pub mod limits;
 mod markup;
 mod sources;
+mod sqlite;
 mod steps;
 mod time;
 mod tree;
+mod wal;
+mod xml;
 
 use std::{collections::HashSet, path::Path, path::PathBuf};
 
@@ -30,7 +33,7 @@ use self::{
     time::Times,
 };
 use super::{
-    describe::{Field, describe, together},
+    describe::{self, Field},
     model::{Extraction, Facts, Protection, Reference, ReferenceTo, Token},
     secret::Secret,
     selector::Place,
@@ -70,7 +73,6 @@ pub fn extract(store: &Store, content: &Content<'_>) -> Extraction {
     if belongs(store, content) {
         work.run();
     }
-    together(store, &mut work.out.tokens);
     work.out
 }
 
@@ -145,6 +147,7 @@ impl Work<'_> {
             parents.insert(found.parent().to_vec());
             self.take(selector, found, &times);
         }
+        describe::together(self.store, &mut self.out.tokens);
         self.elsewhere(&mut sources, &parents);
     }
 
@@ -170,24 +173,24 @@ impl Work<'_> {
         if !self.seen.insert((field.clone(), hash.as_bytes().to_vec())) {
             return;
         }
-        let facts = self.facts(selector, field, &found, times);
+        let facts = self.facts(selector, &field, &found, times);
         let Found { bytes, .. } = found;
         self.out.tokens.push(Token { secret: Secret::copy(&bytes), facts });
     }
 
-    fn facts(&self, selector: &Selector, field: String, found: &Found, times: &Times<'_>) -> Facts {
+    fn facts(&self, selector: &Selector, label: &str, found: &Found, times: &Times<'_>) -> Facts {
         let kind = kind::of(self.store, selector, found.name());
         let field = Field {
             selector: &selector.selector,
-            label: &field,
+            label,
             kind,
             secret: &found.bytes,
-            protection: selector.protection.map(|protection| protected(protection, &found.bytes)),
-            issued: times.issued(selector, kind, found),
+            protection: protection(selector, &found.bytes),
+            issued: times.issued(selector, found),
             expires: times.expires(selector, kind, found),
             written: self.content.written,
         };
-        describe(self.store, &field)
+        describe::describe(self.store, &field)
     }
 
     /// Is a value no token but a sign that it is elsewhere, and where? `Some(None)`: it is no token, and says nothing.
@@ -258,12 +261,19 @@ fn file(content: &Path, bytes: &[u8]) -> ReferenceTo {
 
 /// How a value is protected: as the catalogue says of its place. What Chromium encrypts begins with the version: `v10`
 /// with a constant key, `v11` with one from the keyring.
-fn protected(protection: Protection, bytes: &[u8]) -> Protection {
-    if protection == Protection::Encrypted && bytes.starts_with(b"v10") { Protection::Obfuscated } else { protection }
+fn protection(selector: &Selector, bytes: &[u8]) -> Option<Protection> {
+    match selector.protection {
+        Some(Protection::Encrypted) if bytes.starts_with(b"v10") => Some(Protection::Obfuscated),
+        said => said,
+    }
 }
 
 /// Bytes that are overwritten when dropped.
 type Bytes = Zeroizing<Vec<u8>>;
 
+#[cfg(test)]
+mod mutated;
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

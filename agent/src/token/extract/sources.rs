@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Bytes, Content, ini, json, label, limits, markup, steps, tree::Tree};
+use super::{Bytes, Content, ini, json, label, limits, markup, sqlite::Database, steps, tree::Tree, xml};
 use crate::{
     catalogue::model::{Format, Selector},
     token::selector::{Column, Expression, Place},
@@ -33,11 +33,12 @@ impl Found {
 pub(super) struct Sources<'a> {
     content: &'a Content<'a>,
     trees: Vec<(Format, Result<Tree, String>)>,
+    database: Option<Result<Database, String>>,
 }
 
 impl<'a> Sources<'a> {
     pub(super) const fn new(content: &'a Content<'a>) -> Self {
-        Self { content, trees: Vec::new() }
+        Self { content, trees: Vec::new(), database: None }
     }
 
     /// What a selector finds.
@@ -53,14 +54,14 @@ impl<'a> Sources<'a> {
                 let any_case = selector.format == Format::Ini;
                 let hits = self.tree(selector.format)?.select(segments, any_case);
                 let found = hits.into_iter().map(|hit| Found {
-                    label: place(selector.format, &hit.path),
+                    label: place(selector.format, &hit.shown),
                     bytes: Zeroizing::new(hit.text.as_bytes().to_vec()),
                     path: hit.path,
                 });
                 found.collect()
             }
             Place::Column(column) => self.column(column)?,
-            Place::Xml(_) => Vec::new(),
+            Place::Xml(steps) => xml::select(readable(self.content.bytes, Format::Xml)?, steps)?,
         };
         if selector.find.steps.is_empty() {
             return Ok(found);
@@ -79,7 +80,11 @@ impl<'a> Sources<'a> {
     /// The same of something that need not be there: nothing where the content was not parsed for its format already.
     pub(super) fn quietly(&mut self, selector: &Selector) -> Vec<Found> {
         let parsed = self.trees.iter().any(|(format, tree)| *format == selector.format && tree.is_ok());
-        let ready = !matches!(selector.find.place, Place::Tree(_)) || parsed || self.trees.is_empty();
+        let ready = match selector.find.place {
+            Place::Tree(_) => parsed || self.trees.is_empty(),
+            Place::Column(_) => self.database.as_ref().is_some_and(Result::is_ok),
+            _ => true,
+        };
         if ready { self.find(selector).unwrap_or_default() } else { Vec::new() }
     }
 
@@ -96,14 +101,15 @@ impl<'a> Sources<'a> {
         }
     }
 
-    fn column(&mut self, _column: &Column) -> Result<Vec<Found>, String> {
-        Ok(Vec::new())
+    fn column(&mut self, column: &Column) -> Result<Vec<Found>, String> {
+        let Content { bytes, wal, .. } = *self.content;
+        let database = self.database.get_or_insert_with(|| Database::open(bytes, wal));
+        database.as_ref().map_err(String::clone)?.values(column)
     }
 }
 
 fn parse(format: Format, bytes: &[u8]) -> Result<Tree, String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|_| format!("is no text, so no {}", format.name()))?;
+    let text = readable(bytes, format)?;
     let markup = matches!(format, Format::Yaml | Format::Toml);
     if markup && text.len() > limits::MAX_MARKUP_BYTES {
         return Err(format!(
@@ -123,6 +129,12 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Tree, String> {
         Format::Properties => Ok(ini::properties(text)),
         other => Err(format!("is {}, which nothing here parses", other.name())),
     }
+}
+
+/// A content as text, without the mark that some editors put before it.
+fn readable(bytes: &[u8], format: Format) -> Result<&str, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|_| format!("is no text, so no {}", format.name()))
 }
 
 /// A path as its format's selectors write it.

@@ -30,6 +30,7 @@ fn apply(value: Value, step: &Step) -> Vec<Value> {
         Step::Base64 => one(base64(&bytes)),
         Step::Login => one(Some(login(&bytes))),
         Step::Url => one(url(&bytes)),
+        Step::Unescape => one(Some(unescaped(&bytes))),
         Step::Json(segments) => {
             let Some(tree) = std::str::from_utf8(&bytes).ok().and_then(|text| json::parse(text).ok()) else {
                 return Vec::new();
@@ -102,6 +103,17 @@ fn url(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     (!secret.is_empty()).then(|| percent_decoded(secret.as_bytes()))
 }
 
+fn unescaped(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut escaped = false;
+    let kept = bytes.iter().copied().filter(|byte| {
+        escaped = *byte == b'\\' && !escaped;
+        !escaped
+    });
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    out.extend(kept);
+    out
+}
+
 fn percent_decoded(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
@@ -162,6 +174,11 @@ mod tests {
             let found = taken(text, " | url");
             assert_eq!(found.first().map(|(_, secret)| secret.as_str()), secret, "{text}");
         }
+    }
+
+    #[test]
+    fn a_backslash_stands_for_what_follows_it() {
+        assert_eq!(taken(r"a\:b\\\c\\", " | unescape"), [(String::new(), r"a:b\c\".to_owned())]);
     }
 
     #[test]

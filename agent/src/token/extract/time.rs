@@ -40,18 +40,22 @@ impl<'s> Times<'s> {
     }
 
     pub(super) fn expires(&self, selector: &Selector, kind: Kind, token: &Found) -> Option<Timestamp> {
-        nearest(&self.expiry, selector, kind, token)
+        // What ends an access token does not end the token that renews it.
+        let renews =
+            matches!(kind, Kind::RefreshToken | Kind::OauthClientSecret | Kind::PrivateKey | Kind::ServiceAccountKey);
+        nearest(&self.expiry, selector, token, renews)
     }
 
-    pub(super) fn issued(&self, selector: &Selector, kind: Kind, token: &Found) -> Option<Timestamp> {
-        nearest(&self.issued, selector, kind, token)
+    pub(super) fn issued(&self, selector: &Selector, token: &Found) -> Option<Timestamp> {
+        nearest(&self.issued, selector, token, false)
     }
 }
 
-/// The time that is about a token: the one that stands deepest of those beside it or above, of these the first.
-fn nearest(times: &[At<'_>], selector: &Selector, kind: Kind, token: &Found) -> Option<Timestamp> {
+/// The time that is about a token: the one that stands deepest of those beside it or above, of these the first. Only if
+/// it is said to be about this token, if `named`.
+fn nearest(times: &[At<'_>], selector: &Selector, token: &Found, named: bool) -> Option<Timestamp> {
     let mut best: Option<&At<'_>> = None;
-    for time in times.iter().filter(|time| about(time, selector, kind, token)) {
+    for time in times.iter().filter(|time| about(time, selector, token, named)) {
         if best.is_none_or(|best| best.path.len() < time.path.len()) {
             best = Some(time);
         }
@@ -59,7 +63,7 @@ fn nearest(times: &[At<'_>], selector: &Selector, kind: Kind, token: &Found) -> 
     best.map(|time| time.at)
 }
 
-fn about(time: &At<'_>, selector: &Selector, kind: Kind, token: &Found) -> bool {
+fn about(time: &At<'_>, selector: &Selector, token: &Found, named: bool) -> bool {
     // What a token says itself is about itself alone.
     if matches!(time.field.encoding, TimeEncoding::JwtExp | TimeEncoding::JwtIat) {
         return time.path == token.path && time.label == token.label;
@@ -68,9 +72,5 @@ fn about(time: &At<'_>, selector: &Selector, kind: Kind, token: &Found) -> bool 
     if !token.parent().starts_with(above) {
         return false;
     }
-    if time.field.of.is_empty() {
-        !matches!(kind, Kind::RefreshToken | Kind::OauthClientSecret | Kind::PrivateKey | Kind::ServiceAccountKey)
-    } else {
-        time.field.of.contains(&selector.selector)
-    }
+    if time.field.of.is_empty() { !named } else { time.field.of.contains(&selector.selector) }
 }

@@ -22,7 +22,10 @@ pub(super) enum Tree {
 
 /// A text that was found, with the names on the way to it.
 pub(super) struct Hit<'a> {
+    /// Names of maps and numbers in lists.
     pub path: Vec<String>,
+    /// The same for people: an element of a list is called by what names it, if something does.
+    pub shown: Vec<String>,
     pub text: &'a str,
 }
 
@@ -33,38 +36,73 @@ impl Tree {
 
     /// Every text that `segments` lead to, at most [`MAX_HITS`].
     pub(super) fn select(&self, segments: &[Segment], any_case: bool) -> Vec<Hit<'_>> {
-        let mut hits = Vec::new();
-        self.walk(segments, any_case, &mut Vec::new(), &mut hits);
-        hits
+        let mut walk = Walk { any_case, path: Vec::new(), shown: Vec::new(), hits: Vec::new() };
+        walk.go(self, segments);
+        walk.hits
     }
 
-    fn walk<'a>(&'a self, segments: &[Segment], any_case: bool, path: &mut Vec<String>, hits: &mut Vec<Hit<'a>>) {
-        if hits.len() >= MAX_HITS {
+    /// What names an element of a list among its own texts.
+    fn own_name(&self) -> Option<&str> {
+        let Self::Map(map) = self else { return None };
+        let text = |wanted: &&str| match map.iter().find(|(name, _)| name == wanted) {
+            Some((_, Self::Text(text))) if !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        };
+        NAMES.iter().find_map(text)
+    }
+}
+
+/// What names an element of a list, the best first.
+const NAMES: &[&str] = &["name", "host", "hostname", "serverId", "service", "client_id", "url"];
+
+struct Walk<'a> {
+    any_case: bool,
+    path: Vec<String>,
+    shown: Vec<String>,
+    hits: Vec<Hit<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    fn go(&mut self, tree: &'a Tree, segments: &[Segment]) {
+        if self.hits.len() >= MAX_HITS {
             return;
         }
-        let Some((first, rest)) = segments.split_first() else {
-            if let Self::Text(text) = self {
-                hits.push(Hit { path: path.clone(), text });
+        let first = segments.first();
+        let deep = first == Some(&Segment::Deep);
+        if let Tree::Text(text) = tree {
+            if deep || first.is_none() {
+                self.hits.push(Hit { path: self.path.clone(), shown: self.shown.clone(), text });
             }
             return;
-        };
-        let deep = *first == Segment::Deep;
-        if deep && let Self::Text(text) = self {
-            hits.push(Hit { path: path.clone(), text });
-            return;
         }
-        let mut below = |name: &str, child: &'a Self| {
-            if deep || fits(first, name, any_case) {
-                path.push(name.to_owned());
-                child.walk(if deep { segments } else { rest }, any_case, path, hits);
-                path.pop();
+        let Some(first) = first else { return };
+        let rest = if deep { segments } else { &segments[1..] };
+        let any_case = self.any_case;
+        match tree {
+            Tree::Map(map) => {
+                for (name, child) in map.iter().filter(|(name, _)| fits(first, name, any_case)) {
+                    self.below(name.clone(), name.clone(), child, rest);
+                }
             }
-        };
-        match self {
-            Self::Map(map) => map.iter().for_each(|(name, child)| below(name, child)),
-            Self::List(list) => list.iter().enumerate().for_each(|(i, child)| below(&i.to_string(), child)),
-            Self::Text(_) | Self::Nothing => {}
+            Tree::List(list) => {
+                for (number, child) in list.iter().enumerate() {
+                    let name = number.to_string();
+                    if fits(first, &name, any_case) {
+                        let shown = child.own_name().map_or_else(|| name.clone(), str::to_owned);
+                        self.below(name, shown, child, rest);
+                    }
+                }
+            }
+            Tree::Text(_) | Tree::Nothing => {}
         }
+    }
+
+    fn below(&mut self, name: String, shown: String, child: &'a Tree, rest: &[Segment]) {
+        self.path.push(name);
+        self.shown.push(shown);
+        self.go(child, rest);
+        self.path.pop();
+        self.shown.pop();
     }
 }
 

@@ -58,7 +58,9 @@ pub enum SelectorError {
     #[error("\"{0}\" has no group that says what is secret; put (?P<secret>...) around it")]
     Group(String),
     /// A step that is not known.
-    #[error("\"{0}\" is nothing that can be done with a value; known are base64, login, url and json:/POINTER")]
+    #[error(
+        "\"{0}\" is nothing that can be done with a value; known are base64, login, url, unescape and json:/POINTER"
+    )]
     Step(String),
 }
 
@@ -87,6 +89,7 @@ fn step(text: &str) -> Result<Step, SelectorError> {
         "base64" => Ok(Step::Base64),
         "login" => Ok(Step::Login),
         "url" => Ok(Step::Url),
+        "unescape" => Ok(Step::Unescape),
         _ => match text.strip_prefix("json:") {
             Some(rest) => pointer(rest).map(Step::Json),
             None => Err(SelectorError::Step(text.to_owned())),
