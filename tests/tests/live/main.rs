@@ -18,7 +18,6 @@ mod policy;
 mod printed;
 mod private;
 mod readers;
-mod real_stores;
 mod restart;
 mod runners;
 mod sockets;
