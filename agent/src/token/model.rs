@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     fingerprint::{Fingerprint, Key},
@@ -48,7 +49,7 @@ impl Extraction {
 }
 
 /// What a token and the store around it tell. None of it is secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What kind of token it is.
     pub kind: Kind,
@@ -89,7 +90,7 @@ impl Facts {
 }
 
 /// Whom a token stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     /// A person.
     Person,
@@ -100,7 +101,7 @@ pub enum Subject {
 }
 
 /// How long tokens of a kind live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Lifetime {
     /// It ends by itself within a day or so.
     Ephemeral,
@@ -133,13 +134,14 @@ pub enum ReferenceTo {
 }
 
 /// A token that is known: everything but the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// Which.
     pub fingerprint: Fingerprint,
     /// Id of the store.
     pub store: String,
     /// Where it was found.
+    #[serde(with = "crate::state::path")]
     pub path: PathBuf,
     /// What it tells.
     pub facts: Facts,

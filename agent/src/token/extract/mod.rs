@@ -147,7 +147,7 @@ impl Work<'_> {
             parents.insert(found.parent().to_vec());
             self.take(selector, found, &times);
         }
-        describe::together(&mut self.out.tokens, self.content.written);
+        describe::together(self.store, &mut self.out.tokens);
         self.elsewhere(&mut sources, &parents);
     }
 
