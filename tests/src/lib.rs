@@ -13,6 +13,7 @@ pub mod process;
 pub mod scene;
 pub mod skip;
 pub mod stage;
+pub mod standin;
 pub mod store;
 pub mod token;
 pub mod watch;

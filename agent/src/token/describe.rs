@@ -37,10 +37,10 @@ pub struct Field<'a> {
 const EPHEMERAL: SignedDuration = SignedDuration::from_hours(36);
 /// The longest life of AWS's temporary keys (STS, GetSessionToken: `DurationSeconds` up to 129,600).
 const AWS_SESSION: SignedDuration = SignedDuration::from_hours(36);
-/// What AWS's tools call the token that only temporary keys have (credentials file, CLI and login caches).
-const AWS_SESSION_NAMES: &[&str] = &["aws_session_token", "SessionToken", "sessionToken"];
 /// The shape of the id of a temporary key of AWS.
 const AWS_SESSION_KEY: &str = "aws-session-key";
+/// The family of AWS's stores.
+const AWS: &str = "aws";
 
 /// The facts about a token.
 #[must_use]
@@ -70,30 +70,35 @@ pub fn describe(store: &Store, field: &Field<'_>) -> Facts {
         facts.subject = subject(store, facts.kind);
     }
     if facts.expires.is_none() {
-        facts.expires =
-            ends_after_write(store, field, shape.is_some_and(|shape| shape.id == AWS_SESSION_KEY), facts.kind);
+        facts.expires = ends_after_write(store, field, &facts);
     }
     facts.lifetime = lifetime(store, &facts, field.written);
     facts
 }
 
-/// What the tokens of one profile say of each other: beside a session token or the id of a temporary key of AWS the secret key is
-/// temporary as well, and looks like any other.
-pub fn together(tokens: &mut [Token], written: Option<Timestamp>) {
+/// What the tokens of one profile say of each other: beside the session token or the id of a temporary key of AWS the secret
+/// key is temporary as well, and looks like any other.
+pub fn together(store: &Store, tokens: &mut [Token]) {
+    if store.family != AWS {
+        return;
+    }
     let profile = |facts: &Facts| facts.field.rsplit_once('/').map(|(profile, _)| profile.to_owned());
-    let temporary = |token: &&Token| {
-        let name = token.facts.field.rsplit('/').next().unwrap_or_default();
-        AWS_SESSION_NAMES.contains(&name)
-            || shape::of(token.secret.expose()).is_some_and(|found| found.shape.id == AWS_SESSION_KEY)
-    };
+    let temporary = |token: &&Token| is_aws_session(store, &token.facts.field, token.secret.expose());
     let ends: Vec<(Option<String>, Option<Timestamp>)> =
         tokens.iter().filter(temporary).map(|token| (profile(&token.facts), token.facts.expires)).collect();
     for (of, expires) in ends {
         for token in tokens.iter_mut().filter(|token| profile(&token.facts) == of) {
             token.facts.lifetime = Lifetime::Ephemeral;
-            token.facts.expires = token.facts.expires.or(expires).or_else(|| after(written, AWS_SESSION));
+            token.facts.expires = token.facts.expires.or(expires);
         }
     }
+}
+
+/// Is it the session token of AWS, which only temporary keys have, or the id of such a key?
+fn is_aws_session(store: &Store, label: &str, secret: &[u8]) -> bool {
+    let name = || label.rsplit('/').next().unwrap_or(label).to_ascii_lowercase().replace('_', "");
+    let id = || shape::of(secret).is_some_and(|found| found.shape.id == AWS_SESSION_KEY);
+    store.family == AWS && (name().ends_with("sessiontoken") || id())
 }
 
 /// What a token's own bytes say, whatever they were found in.
@@ -196,13 +201,22 @@ fn after(written: Option<Timestamp>, life: SignedDuration) -> Option<Timestamp> 
     written.and_then(|written| written.checked_add(life).ok())
 }
 
-/// The end of a token that was new when its file was written and says no end itself.
-fn ends_after_write(store: &Store, field: &Field<'_>, aws_session: bool, kind: Kind) -> Option<Timestamp> {
-    if aws_session || (store.family == "aws" && field.label.ends_with("session_token")) {
+/// The end of a token that was new when its file was written and says no end itself. A shape of which another lifetime is
+/// documented knows better than the store: npm's sessions live two hours, its access tokens months.
+fn ends_after_write(store: &Store, field: &Field<'_>, facts: &Facts) -> Option<Timestamp> {
+    if is_aws_session(store, field.label, field.secret) {
         return after(field.written, AWS_SESSION);
     }
-    let life = store.ttl_seconds.filter(|_| store.staleness == Staleness::TtlSinceWrite && applies(store, kind))?;
-    after(field.written, SignedDuration::from_secs(i64::try_from(life).ok()?))
+    let life =
+        store.ttl_seconds.filter(|_| store.staleness == Staleness::TtlSinceWrite && applies(store, facts.kind))?;
+    let life = SignedDuration::from_secs(i64::try_from(life).ok()?);
+    let agrees = match facts.lifetime {
+        Lifetime::Unknown => true,
+        Lifetime::Ephemeral => life <= EPHEMERAL,
+        Lifetime::Limited => life > EPHEMERAL,
+        Lifetime::LongLived => false,
+    };
+    after(field.written, life).filter(|_| agrees)
 }
 
 /// Is the store's `ttl_seconds` that of a token of this kind? Beside a refresh token it is the access token's.

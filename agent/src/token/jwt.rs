@@ -35,7 +35,7 @@ pub struct Jwt {
     pub kind: Option<Kind>,
     /// The claims are encrypted (JWE): none can be read.
     pub encrypted: bool,
-    /// It is the example of textbooks (`sub` 1234567890), or unsigned.
+    /// It is an example of textbooks, or unsigned.
     pub example: bool,
 }
 
@@ -63,7 +63,10 @@ pub fn read(token: &[u8]) -> Option<Jwt> {
     }
     let claims = object(payload)?;
     let unsigned = algorithm.eq_ignore_ascii_case("none") || signature.is_empty();
-    Some(Jwt { example: unsigned || claims.get("sub").is_some_and(|sub| sub == "1234567890"), ..of(&header, &claims) })
+    // The introduction of jwt.io, and that of PyJWT.
+    let of_textbooks = [("sub", "1234567890"), ("some", "payload")];
+    let example = of_textbooks.iter().any(|(name, value)| claims.get(*name).is_some_and(|claim| claim == value));
+    Some(Jwt { example: unsigned || example, ..of(&header, &claims) })
 }
 
 fn unreadable() -> Jwt {
@@ -256,6 +259,7 @@ mod tests {
     fn examples_and_unsigned_tokens_are_named() {
         assert!(claims(r#"{"sub":"1234567890","name":"John Doe","iat":1516239022}"#).example);
         assert!(read(made_up(r#"{"alg":"none"}"#, "{}").as_bytes()).unwrap().example);
+        assert!(claims(r#"{"some":"payload"}"#).example);
         assert!(!claims(r#"{"sub":"1234567891"}"#).example);
     }
 

@@ -126,6 +126,8 @@ fn test() -> Vec<Need> {
         Need::program("npm", &["npm"], "a real reader of its store"),
         Need::program("docker", &["docker.io"], "a real reader of its store"),
         Need::program("curl", &["curl"], "a real reader of its store"),
+        Need::program("openssl", &["openssl"], "writes stores as its users do"),
+        Need::program("gpgconf", &["gpgconf"], "writes stores as its users do"),
         Need::program("tar", &["tar"], "an unexpected reader"),
         Need::program("rsync", &["rsync"], "an unexpected reader"),
     ]

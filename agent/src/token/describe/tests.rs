@@ -76,7 +76,6 @@ fn claims_count_before_everything_else() {
 
 #[test]
 fn a_temporary_key_of_aws_ends_36_hours_after_it_was_written_and_its_secret_with_it() {
-    let (permanent, temporary) = (made_up("aws-access-key"), made_up("aws-session-key"));
     let secret = "wJalrXUtnFEMIK7MDENGbPxRfiCYzzzzzzzzzzzz";
     let token = |profile: &str, name: &str, value: &str| {
         let (selector, label) = (format!("[*]/{name}"), format!("[{profile}]/{name}"));
@@ -84,17 +83,22 @@ fn a_temporary_key_of_aws_ends_36_hours_after_it_was_written_and_its_secret_with
         Token { secret: Secret::from(value.to_owned()), facts }
     };
     let mut tokens = [
-        token("prod", "aws_access_key_id", &permanent),
+        token("prod", "aws_access_key_id", &made_up("aws-access-key")),
         token("prod", "aws_secret_access_key", secret),
-        token("sso", "aws_access_key_id", &temporary),
         token("sso", "aws_secret_access_key", secret),
         token("sso", "aws_session_token", "made-up"),
+        token("id", "aws_access_key_id", &made_up("aws-session-key")),
+        token("id", "aws_secret_access_key", secret),
     ];
-    together(&mut tokens, WRITTEN.parse().ok());
+    together(shipped_catalogue().store("aws-credentials").unwrap(), &mut tokens);
     let end = "2027-01-16T20:00:00Z".parse().ok();
     let told: Vec<_> = tokens.iter().map(|token| (token.facts.lifetime, token.facts.expires)).collect();
     let (long, short) = ((Lifetime::LongLived, None), (Lifetime::Ephemeral, end));
-    assert_eq!(told, [long, long, short, short, short]);
+    assert_eq!(told, [long, long, short, short, short, short]);
+    // Another's fields of that name say nothing.
+    let mut tokens = [token("sso", "session_token", "made-up"), token("sso", "key", secret)];
+    together(shipped_catalogue().store("gh-hosts").unwrap(), &mut tokens);
+    assert_eq!(tokens[1].facts.lifetime, Lifetime::LongLived);
 }
 
 #[test]
@@ -131,6 +135,11 @@ fn what_the_catalogue_says_fills_the_gaps() {
     store.staleness = Staleness::ExpiryField;
     let facts = describe(&store, &given);
     assert_eq!((facts.lifetime, facts.expires), (Lifetime::Ephemeral, None));
+    // The shape knows better than the store: this one lives for months, and the store's for an hour.
+    store.staleness = Staleness::TtlSinceWrite;
+    let token = made_up("npm");
+    let facts = describe(&store, &Field { secret: token.as_bytes(), ..given });
+    assert_eq!((facts.lifetime, facts.expires), (Lifetime::Limited, None));
     store.ttl_seconds = None;
     assert_eq!(describe(&store, &given).lifetime, Lifetime::Unknown);
     assert_eq!(describe(&store, &Field { kind: Kind::Password, ..given }).lifetime, Lifetime::LongLived);
