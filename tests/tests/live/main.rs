@@ -5,6 +5,7 @@ mod action;
 mod actors;
 mod agent;
 mod audit;
+mod arguments;
 mod bad_input;
 mod captures;
 mod ci;
