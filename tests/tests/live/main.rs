@@ -4,8 +4,8 @@
 mod action;
 mod actors;
 mod agent;
-mod audit;
 mod arguments;
+mod audit;
 mod bad_input;
 mod captures;
 mod ci;
