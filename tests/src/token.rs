@@ -31,7 +31,11 @@ fn made_of(alphabet: &[u8], prefix: &str, length: usize) -> String {
 #[must_use]
 pub fn find<'t>(tokens: &'t [String], bytes: &[u8]) -> Option<(&'t str, usize)> {
     let parts: HashSet<&[u8]> = tokens.iter().flat_map(|token| token.as_bytes().windows(PART)).collect();
-    let at = bytes.windows(PART).position(|part| parts.contains(part))?;
+    // Memory of a hundred MiB is searched as well: most places are no beginning of a part.
+    let begin = |part: &[u8]| usize::from(u16::from_le_bytes([part[0], part[1]]));
+    let mut begins = vec![false; 1 << 16];
+    parts.iter().for_each(|part| begins[begin(part)] = true);
+    let at = bytes.windows(PART).position(|part| begins[begin(part)] && parts.contains(part))?;
     let part = &bytes[at..at + PART];
     let token = tokens.iter().find(|token| token.as_bytes().windows(PART).any(|other| other == part))?;
     Some((token, at))

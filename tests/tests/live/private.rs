@@ -1,8 +1,8 @@
 //! The memory of tokenhound is its own: no core of it is dumped, and nobody but root looks into it.
 
 use std::{
-    fs,
-    io::{self, PipeReader},
+    fs::{self, File},
+    io::{self, PipeReader, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -15,9 +15,11 @@ use rustix::{
 };
 use tokenhound_tests::{
     agent::Agent,
+    http,
     process::{self, Background, patience},
     skip,
     stage::{NOBODY, Stage},
+    store::Store,
 };
 
 /// Where a core goes is the machine's own affair; only a plain name is looked for here.
@@ -125,4 +127,50 @@ fn nobody_but_root_looks_into_it() {
     assert_eq!(looks(other.child.id()), (true, NOBODY), "one of nobody's is open to nobody");
     let own = Waiting::start(as_nobody(&tokenhound).args(["catalogue", "list"]));
     assert_eq!(looks(own.child.id()), (false, 0), "tokenhound is not");
+}
+
+/// What a process has written into its memory, mapping by mapping.
+fn memory(pid: u32) -> Vec<(String, Vec<u8>)> {
+    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in fs::read_to_string(format!("/proc/{pid}/maps")).unwrap().lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights) = (words.next().unwrap(), words.next().unwrap());
+        let (from, to) = range.split_once('-').unwrap();
+        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        let mut bytes = vec![0; (to - from) as usize];
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        // What cannot be read is the kernel's, or gone by now.
+        if rights.starts_with("rw") && memory.read_exact(&mut bytes).is_ok() {
+            all.push((line.to_owned(), bytes));
+        }
+    }
+    all
+}
+
+#[test]
+fn the_agent_has_no_token_in_its_memory_once_it_knows_it() {
+    let stage = Stage::new();
+    let home = stage.directory("homes/ann");
+    let stores = [Store::AwsCredentials, Store::GhHosts, Store::GitCredentials, Store::Netrc, Store::Npmrc];
+    for store in stores {
+        store.put(&stage, &home);
+    }
+    let mut agent = Agent::start(&stage);
+    let seen = process::run(Command::new("true").env("HOME", &home), b"");
+    assert_eq!(seen.code(), 0);
+    let port = agent.port;
+    for store in stores {
+        let tracked = format!("tokenhound_tokens_tracked{{store=\"{}\"}}", store.id());
+        agent.process.until(&tracked, || {
+            http::get(port, "/metrics").filter(|(_, metrics)| metrics.contains(&tracked)).map(drop)
+        });
+    }
+    let memory = memory(agent.process.pid());
+    let path = home.display().to_string();
+    assert!(memory.iter().any(|(_, bytes)| bytes.windows(path.len()).any(|part| part == path.as_bytes())));
+    for (mapping, bytes) in memory {
+        stage.search(&mapping, &bytes);
+    }
+    let _ = agent.stop();
 }
