@@ -4,6 +4,7 @@
 mod action;
 mod actors;
 mod agent;
+mod audit;
 mod bad_input;
 mod captures;
 mod ci;
@@ -18,6 +19,7 @@ mod policy;
 mod printed;
 mod private;
 mod readers;
+mod real_stores;
 mod restart;
 mod runners;
 mod sockets;
