@@ -12,6 +12,7 @@ pub mod config;
 pub mod decoy;
 pub mod detect;
 pub mod finding;
+pub mod history;
 pub mod ingest;
 pub mod kernel;
 pub mod lineage;

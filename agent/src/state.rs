@@ -50,3 +50,66 @@ pub fn write(state: &Path, path: &Path, value: &impl Serialize) -> io::Result<()
     }
     written
 }
+
+/// A path in a file of ours: any bytes but NUL, which a text cannot hold.
+pub mod path {
+    use std::{
+        ffi::OsString,
+        os::unix::ffi::{OsStrExt, OsStringExt},
+        path::{Path, PathBuf},
+    };
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Its text, where it is one, else its bytes in hexadecimal behind a NUL.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => to.serialize_str(text),
+            None => {
+                let bytes = path.as_os_str().as_bytes();
+                to.serialize_str(&format!("\0{}", data_encoding::HEXLOWER.encode(bytes)))
+            }
+        }
+    }
+
+    /// The path again.
+    ///
+    /// # Errors
+    /// When it was not written by [`serialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.strip_prefix('\0') {
+            Some(bytes) => {
+                let bytes = data_encoding::HEXLOWER.decode(bytes.as_bytes()).map_err(serde::de::Error::custom)?;
+                Ok(PathBuf::from(OsString::from_vec(bytes)))
+            }
+            None => Ok(PathBuf::from(text)),
+        }
+    }
+}
+
+/// A process key in a file of ours.
+pub mod process_key {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use tokenhound_common::process::ProcessKey;
+
+    /// Start and thread group.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serialize<S: Serializer>(key: &ProcessKey, to: S) -> Result<S::Ok, S::Error> {
+        (key.start_ns, key.tgid).serialize(to)
+    }
+
+    /// The key again.
+    ///
+    /// # Errors
+    /// When it was not written by [`serialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ProcessKey, D::Error> {
+        let (start_ns, tgid) = <(u64, u32)>::deserialize(from)?;
+        Ok(ProcessKey::new(start_ns, tgid))
+    }
+}

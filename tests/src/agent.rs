@@ -171,6 +171,7 @@ pub fn command(stage: &Stage, port: u16) -> Command {
     let mut command = Command::new(process::tokenhound());
     command.arg("run").arg("--listen").arg(format!("127.0.0.1:{port}"));
     command.arg("--catalogue").arg(stage.path("catalogue.d")).arg("--policy").arg(stage.path("policy.d"));
+    command.arg("--state-dir").arg(stage.path("state"));
     command.env("TOKENHOUND_LOG", "debug");
     command
 }

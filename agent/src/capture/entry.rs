@@ -16,6 +16,7 @@ use crate::{
         Catalogue,
         decoy::{Decoy, DecoyKind},
     },
+    detect::lifecycle::{Look, Tracked},
     ingest::{clock::Clock, observation::KernelTime},
     lineage::{
         container::Membership,
@@ -69,6 +70,10 @@ pub enum InputEntry {
     Readers(Vec<(Bytes, [u8; 32])>),
     /// See [`Input::Policy`]: names and texts of its files.
     Policy(Vec<(Bytes, String)>),
+    /// See [`Input::Tokens`].
+    Tokens(u64, Vec<Tracked>),
+    /// See [`Input::Looked`].
+    Looked(u64, Box<Look>),
 }
 
 impl InputEntry {
@@ -87,6 +92,8 @@ impl InputEntry {
                 let source = |source: &Source| (bytes(&source.file), source.text.clone());
                 Self::Policy(policy.sources().iter().map(source).collect())
             }
+            Input::Tokens { time, tokens } => Self::Tokens(time.0, tokens.clone()),
+            Input::Looked { time, look } => Self::Looked(time.0, look.clone()),
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
             Input::Names { all, names } => return Self::names(*all, names),
@@ -138,6 +145,8 @@ impl InputEntry {
             Self::Core(time, process, file) => {
                 Input::Core { time: KernelTime(time), process: process_key(process), file: file_id(file) }
             }
+            Self::Tokens(time, tokens) => Input::Tokens { time: KernelTime(time), tokens },
+            Self::Looked(time, look) => Input::Looked { time: KernelTime(time), look },
             Self::Drain => Input::Drain,
             Self::Clock(offset, error) => Input::Clock(Clock::new(offset, error)),
             Self::Names(all, names) => {

@@ -171,8 +171,14 @@ impl Kept {
                 decoys.retain(|decoy| self.paths.contains(&decoy.path));
                 (!decoys.is_empty()).then_some(Input::Decoys(decoys))
             }
-            // `watch` does not read its policy anew.
-            Input::Malformed | Input::Probe { .. } | Input::Losses(_) | Input::Record(..) | Input::Policy(_) => None,
+            // `watch` does not read its policy anew, and follows no tokens.
+            Input::Malformed
+            | Input::Probe { .. }
+            | Input::Losses(_)
+            | Input::Record(..)
+            | Input::Policy(_)
+            | Input::Tokens { .. }
+            | Input::Looked { .. } => None,
         }
     }
 }

@@ -300,4 +300,6 @@ fn shipped() -> Result<Vec<Parsed>, Problems> {
 }
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -74,6 +74,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
         sinks = sinks.file(FileSink::open(&path, session::host()).map_err(CliError::usage)?);
     }
     let _lock = lock("use `tokenhound watch`")?;
+    inputs.follow = true;
     inputs.record(options.record.as_deref())?;
     let runtime = session::runtime()?;
     let outcome = runtime.block_on(serve(&options.sensor, inputs, listen, sinks));

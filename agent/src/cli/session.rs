@@ -14,7 +14,8 @@ use crate::{
     catalogue::{self, Catalogue},
     config::Config,
     finding::{model::Salt, ocsf::Host},
-    pipeline::{Ended, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
+    history::Database,
+    pipeline::{Ended, Follow, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
     policy::{self, Policy},
     probe::{
         load::{LoadError, Sensor},
@@ -23,6 +24,7 @@ use crate::{
     },
     state,
     telemetry::metrics::Metrics,
+    token::key,
     yaml::Problems,
 };
 
@@ -44,6 +46,8 @@ pub(super) struct Inputs {
     pub(super) rules: Rules,
     /// Where to record, if anywhere.
     pub(super) place: Option<Place>,
+    /// Tokens are followed: what lies in stores, and what becomes of it.
+    pub(super) follow: bool,
 }
 
 impl Inputs {
@@ -73,7 +77,15 @@ impl Inputs {
         let rules = Rules::of(directory, policy_directory);
         let policy = read_policy(policy_directory, &loaded.catalogue).map_err(CliError::usage)?;
         let policy_directory = policy_directory.to_owned();
-        Ok(Self { catalogue: Arc::new(loaded.catalogue), policy, policy_directory, config, rules, place: None })
+        Ok(Self {
+            catalogue: Arc::new(loaded.catalogue),
+            policy,
+            policy_directory,
+            config,
+            rules,
+            place: None,
+            follow: false,
+        })
     }
 }
 
@@ -84,6 +96,14 @@ pub(super) fn read_policy(directory: &Path, catalogue: &Catalogue) -> Result<Pol
         tracing::warn!("{note}");
     }
     Ok(loaded.policy)
+}
+
+/// The key of fingerprints, and the history. An agent without a history still watches.
+fn follow(state: &Path, key: Option<&Path>) -> Result<Follow, CliError> {
+    let key = key.map_or_else(|| key::load_or_create(state), key::load).map_err(CliError::usage)?;
+    let history = Database::open(state)
+        .inspect_err(|error| tracing::warn!(%error, "what becomes of tokens is forgotten at the end"));
+    Ok(Follow { key, history: history.ok() })
 }
 
 impl Inputs {
@@ -129,6 +149,7 @@ impl Session {
             tracing::warn!("this kernel does not tell the {missing}");
         }
         let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| state::DIRECTORY.into());
+        let follow = inputs.follow.then(|| follow(&state, inputs.config.fingerprint_key.as_deref())).transpose()?;
         let (orders, taken) = mpsc::sync_channel(1);
         let parts = Parts {
             orders: taken,
@@ -142,6 +163,7 @@ impl Session {
             findings,
             recording: inputs.place.map(|place| Recording { place, rules: inputs.rules }),
             state,
+            follow,
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;

@@ -161,6 +161,12 @@ impl Engine {
         matches!(access.target, Target::Store { .. }) && self.injected.is_injected(access)
     }
 
+    /// What finding ids are made with.
+    #[must_use]
+    pub fn salt(&self) -> &Salt {
+        &self.salt
+    }
+
     /// What a loss or a silent probe amounts to at that moment.
     pub fn degraded(&mut self, degradation: &Degradation, time: KernelTime, wall: SystemTime) -> Option<Finding> {
         self.degraded.report(&self.salt, degradation, time, wall)

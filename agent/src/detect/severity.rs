@@ -4,6 +4,8 @@
 //! It starts from what was done, goes up with whoever acts and with what hides, and goes down for one thing only: a
 //! person at the prompt of their own terminal.
 
+pub mod token;
+
 use super::{
     access::{Access, Target},
     judge::StoreFacts,

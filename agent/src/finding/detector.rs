@@ -164,13 +164,67 @@ detectors! {
         built: true,
     };
     /// A token lives on without its session.
-    TokenOutlivedSession: later("token-outlived-session", "A token outlived the session that created it", "The session that created a token is over; the token is still valid and in place.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING, std_::NHI_LONG_LIVED]);
+    TokenOutlivedSession: Meta {
+        name: "token-outlived-session",
+        title: "A token outlived the session that created it",
+        meaning: "A person logged in with a tool in a terminal, which put a token into its store. The session (the oldest process of that lineage that leads a session on a terminal: a login shell, the shell in a window) has ended, the grace is over, and the token is still there and has not ended by itself. Whoever gets at the file acts as that person, although nobody sits there any more. Followed by `tokenhound run` for tokens that were put into their stores while it ran; who did is who had the store open for writing, or, where a temporary file was renamed into place and the tier does not see that, the expected reader of right before.",
+        severity: "medium for a tier 1 store; low for others and for tokens that end by themselves; informational for what takes a passphrase as well. Told once for each token. The grace is 12 hours, or what `tokens` of the policy say (`session_grace`).",
+        remediation: &[
+            "Log out with the tool when the work is done: that removes the token here, and often at its issuer.",
+            "Use a login that ends by itself (single sign-on, short-lived tokens), or a keyring.",
+            "If it is meant to stay, say so in the policy: `tokens` with a longer `session_grace` for this store.",
+        ],
+        attacks: &[std_::VALID_ACCOUNTS],
+        nhi: &[std_::NHI_OFFBOARDING, std_::NHI_LONG_LIVED],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// A person's token in automation.
-    TokenReusedByAutomation: later("token-reused-by-automation", "A person's token is used by automation", "A token was created interactively and is now read by automation, CI, a package script or an AI agent.", &[std_::VALID_ACCOUNTS, std_::USE_ACCESS_TOKEN], &[std_::NHI_REUSE, std_::NHI_HUMAN_USE]);
+    TokenReusedByAutomation: Meta {
+        name: "token-reused-by-automation",
+        title: "A person's token is used by automation",
+        meaning: "A token was put into its store by a person at a terminal, and is now read on behalf of automation (cron, a timer, a service), a CI job, a package script or an AI agent. The reader may be the very tool that the token is for: what was approved once by a person then acts for that person unasked, with all that they may do, and ends when they leave. Each program of each kind of actor is told once for a token.",
+        severity: "medium for automation and CI jobs; low for an AI agent that uses the store's own tool; high for package scripts, and where the reader is not expected. Reads that the policy tolerates are not told.",
+        remediation: &[
+            "Give the automation a token of its own: a service account with the least rights, which ends by itself.",
+            "Then log out here, so that the person's token is of no use to it.",
+            "If it is in order, add a policy exception for this store and this reader.",
+        ],
+        attacks: &[std_::VALID_ACCOUNTS, std_::USE_ACCESS_TOKEN],
+        nhi: &[std_::NHI_REUSE, std_::NHI_HUMAN_USE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS, std_::CSF_MONITORED],
+        built: true,
+    };
     /// An old token.
-    StaleToken: later("stale-token", "A token is older than it should be", "A token is older than its policy allows, or long-lived where a short-lived one is available.", &[std_::VALID_ACCOUNTS], &[std_::NHI_LONG_LIVED]);
+    StaleToken: Meta {
+        name: "stale-token",
+        title: "A token is older than it should be",
+        meaning: "A token in a store is older than the policy allows: since it was issued, where the token or the store says when, otherwise since the file was written. The longer a token lives, the more backups, logs and machines it may have got to. Tokens that have ended by themselves, and keys that take a passphrase as well, are left out. `tokenhound run` tells each token once, `tokenhound audit` each time.",
+        severity: "low; informational for tokens that end by themselves. The age is 90 days, or what `tokens` of the policy say (`stale_after`); for private keys four times that.",
+        remediation: &[
+            "Renew it: log out and in again, or make a new key and take the old one back at its issuer.",
+            "Where the tool offers logins that end by themselves, use them.",
+            "If it is meant to be that old, say so in the policy: `tokens` with a longer `stale_after` for this store.",
+        ],
+        attacks: &[std_::VALID_ACCOUNTS],
+        nhi: &[std_::NHI_LONG_LIVED],
+        csf: &[std_::CSF_MANAGED],
+        built: true,
+    };
     /// A store that others can read.
-    StoreExposed: later("store-exposed", "A store can be read by others", "A store has a wrong mode or owner, a second name, or lies on a network or synced file system.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE]);
+    StoreExposed: Meta {
+        name: "store-exposed",
+        title: "A store can be read by others",
+        meaning: "Others than its owner can get at a file that holds a token: by its permissions, owner or access control list, by another name (hard link, a link that leaves the home), because a directory above it can be written or belongs to somebody else, because it lies on a network file system, in a directory that is carried to other machines, in a git repository, in a layer of a container or in the directory that an image is built from. Files without a token are left out. `tokenhound run` tells it when it becomes so, and once at its start; `tokenhound audit` each time.",
+        severity: "that of the worst way: high where every user can read, write or replace the file, where it is synced, tracked by git or in a layer; medium where a group, an access list or another name leads to it; low where a directory above still keeps others out.",
+        remediation: &[
+            "If others could have read it, treat the token as known: revoke it, then log in again.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// An expected reader is another file than before.
     ReaderChanged: Meta {
         name: "reader-changed",

@@ -156,6 +156,7 @@ pub(crate) fn all() -> Vec<Finding> {
     all.push(decoy_read());
     all.push(token_printed());
     all.push(agent_socket_access());
+    all.extend(crate::detect::lifecycle::tests::findings());
     all.extend(lost());
     all.extend(silent_probe());
     all[0].latency = Some(Duration::from_micros(1500));

@@ -10,16 +10,21 @@ use std::{
 use tokenhound_common::watch::{FileKey, FileWatch};
 
 use super::{
-    core::Output,
+    core::{Input, Output},
     cores::Cores,
     holders::Holders,
+    tokens::{Request, Tokens},
     watchset::{Command, Watchset},
 };
 use crate::{
-    catalogue::{Catalogue, homes::EnvOverrides},
+    catalogue::{
+        Catalogue,
+        homes::{EnvOverrides, Homes},
+    },
     detect::judge::Verdict,
     finding::model::Finding,
-    ingest::clock,
+    history::Writer,
+    ingest::{clock, observation::KernelTime},
     lineage::{ci::Ci, package::Digest},
     probe::keys::{Keys, KeysError},
     readers::Record,
@@ -63,6 +68,10 @@ pub(super) struct Edge {
     pub(super) readers: Record,
     /// Some of them are perhaps not written down yet.
     pub(super) unwritten: bool,
+    /// Looks at what lies in stores, if tokens are followed.
+    pub(super) tokens: Option<Tokens>,
+    /// Where what is known of them is kept.
+    pub(super) history: Option<Writer>,
     /// State directory.
     pub(super) state: PathBuf,
     /// Watch keys that the kernel did not take, since the start.
@@ -104,10 +113,32 @@ impl Edge {
                 let outcome = keys.watch(id, FileWatch::ITSELF | FileWatch::CORE);
                 self.watched(outcome);
             }
+            Output::Token(change) => {
+                if let Some(history) = &mut self.history {
+                    history.send(change);
+                    let lost = history.take_lost();
+                    if lost > 0 {
+                        events::TableEvicted { table: "history", count: lost }.emit(&self.metrics);
+                    }
+                }
+            }
             Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),
         }
+    }
+
+    /// A file of a store is there, or has changed: what lies in it?
+    pub(super) fn look(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) {
+        if let Some(tokens) = &self.tokens {
+            tokens.look(Request::of(path, &self.catalogue, homes, overrides));
+        }
+    }
+
+    /// What lies in the files that were looked at.
+    pub(super) fn looked(&self, time: KernelTime) -> Vec<Input> {
+        let looks = self.tokens.iter().flat_map(Tokens::found);
+        looks.map(|look| Input::Looked { time, look: Box::new(look) }).collect()
     }
 
     /// A disk can take its time: another thread writes it down.

@@ -7,6 +7,8 @@ pub mod core;
 mod cores;
 mod edge;
 mod holders;
+mod parts;
+mod tokens;
 pub mod watchset;
 mod world;
 
@@ -14,30 +16,35 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
 use tokenhound_common::limits::MAX_FILE_IDS;
 
-pub use self::{core::Scope, edge::Report};
+pub use self::{
+    core::Scope,
+    edge::Report,
+    parts::{Ended, Follow, Order, Parts, PipelineError, Recording, WAKE_ORDER},
+};
 use self::{
     core::{Core, Input, Losses, Setup},
     cores::Cores,
     edge::Edge,
     holders::Holders,
+    tokens::Tokens,
     watchset::{Looked, Update, Watchset},
     world::Live,
 };
 use crate::{
     capture::{
         header::Header,
-        recorder::{Place, Recorder, Trouble},
-        rules::Rules,
+        recorder::{Recorder, Trouble},
     },
-    catalogue::{Catalogue, compile::WatchPlan, decoy::Decoy},
-    finding::{model::Salt, ocsf::Host},
+    catalogue::{compile::WatchPlan, decoy::Decoy},
+    finding::ocsf::Host,
+    history::{self, Database},
     ingest::{
         clock::{self, Clock},
         decode::Decoder,
@@ -46,7 +53,6 @@ use crate::{
         sequence::Ring,
     },
     lineage::backfill,
-    policy::Policy,
     probe::{
         keys::KeysError,
         load::Sensor,
@@ -58,67 +64,6 @@ use crate::{
 
 /// How often losses, counters and lineage gauges are looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What a pipeline is made of.
-pub struct Parts {
-    /// The stores.
-    pub catalogue: Arc<Catalogue>,
-    /// The exceptions.
-    pub policy: Policy,
-    /// Whose accesses are reported.
-    pub scope: Scope,
-    /// What findings say of the machine, and rules ask for.
-    pub host: Host,
-    /// Homes that the user database does not know.
-    pub extra_homes: Vec<PathBuf>,
-    /// Makes finding ids unique to this host and boot.
-    pub salt: Salt,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Takes the findings.
-    pub findings: mpsc::SyncSender<Report>,
-    /// What it is told while it runs; [`Pipeline::run`] is woken for it.
-    pub orders: mpsc::Receiver<Order>,
-    /// Where to record, if anywhere.
-    pub recording: Option<Recording>,
-    /// State directory with the record of decoys.
-    pub state: PathBuf,
-}
-
-/// What a running pipeline is told to do.
-#[derive(Debug)]
-pub enum Order {
-    /// Go by this policy from now on.
-    Policy(Box<Policy>),
-}
-
-/// Written to the descriptor that [`Pipeline::run`] waits for: there is an order. Anything else, and its end, is the end.
-pub const WAKE_ORDER: u8 = b'o';
-
-/// Where to record, and what a capture says of its rules.
-pub struct Recording {
-    /// The file.
-    pub place: Place,
-    /// Catalogue and policy.
-    pub rules: Rules,
-}
-
-/// Why the pipeline stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// Watch keys could not be set.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// The rings could not be polled.
-    #[error("poll the ring buffers: {0}")]
-    Poll(io::Error),
-    /// The watcher of stores could not start.
-    #[error("start the watcher of stores: {0}")]
-    Watchset(io::Error),
-    /// The recording could not start.
-    #[error("start the recording: {0}")]
-    Record(io::Error),
-}
 
 /// The core with what answers it, and what writes down both.
 struct Flow {
@@ -144,6 +89,18 @@ impl Flow {
         let mut plan = catalogue.watch_plan();
         plan.merge(catalogue.watch_plan_of(self.core.overrides()));
         plan
+    }
+
+    /// Starts following tokens, from what was known of them.
+    fn follow(&mut self, follow: Follow, metrics: &Metrics) -> io::Result<(Option<Tokens>, Option<history::Writer>)> {
+        let Follow { key, history } = follow;
+        let tokens = history.as_ref().map(Database::tokens).transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was known of tokens is not");
+            None
+        });
+        self.feed(Input::Tokens { time: clock::now(), tokens: tokens.unwrap_or_default() }, &mut |_| ());
+        let looker = Tokens::start(Arc::clone(self.core.catalogue()), key, metrics.clone())?;
+        Ok((Some(looker), history.map(history::Writer::start).transpose()?))
     }
 
     /// A record as it came out of a ring. It only takes its place in the order: nothing comes of it yet.
@@ -177,13 +134,6 @@ pub struct Pipeline {
     next_health: KernelTime,
     /// What is missing from the capture so far.
     trouble: Option<Trouble>,
-}
-
-/// How it ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// What is missing from the capture, if anything.
-    pub capture: Option<Trouble>,
 }
 
 impl Pipeline {
@@ -232,6 +182,10 @@ impl Pipeline {
         for process in flow.world.running() {
             flow.feed(Input::Found(Box::new(process)), &mut |_| ());
         }
+        let (tokens, history) = match parts.follow {
+            Some(follow) => flow.follow(follow, &parts.metrics).map_err(PipelineError::Tokens)?,
+            None => (None, None),
+        };
         let plan = flow.plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
         for address in flow.core.catalogue().addresses() {
@@ -252,6 +206,8 @@ impl Pipeline {
             fresh: HashMap::new(),
             readers,
             unwritten: false,
+            tokens,
+            history,
             state: parts.state,
             unwatched: 0,
         };
@@ -341,7 +297,7 @@ impl Pipeline {
         if self.edge.holders.due(now) {
             self.look_at_holders(now);
         }
-        for input in self.edge.cores.look(now) {
+        for input in self.edge.cores.look(now).into_iter().chain(self.edge.looked(now)) {
             self.feed(input);
         }
         for (kind, count) in self.flow.core.counted() {
@@ -384,7 +340,16 @@ impl Pipeline {
 
     fn feed(&mut self, input: Input) {
         let Self { sensor, flow, edge, .. } = self;
-        flow.feed(input, &mut |output| edge.take(&mut sensor.keys, output));
+        let mut changed = Vec::new();
+        flow.feed(input, &mut |output| {
+            if let core::Output::Change(change) = &output {
+                changed.push(change.path.clone());
+            }
+            edge.take(&mut sensor.keys, output);
+        });
+        for path in changed {
+            edge.look(&path, flow.core.homes(), flow.core.overrides());
+        }
     }
 
     fn apply_watchset(&mut self, wait: bool) {
@@ -405,6 +370,9 @@ impl Pipeline {
                 Update::Decoys(decoys) => self.plant(decoys),
             };
             self.edge.watched(outcome);
+            for (_, path) in &message.names {
+                self.edge.look(path, self.flow.core.homes(), self.flow.core.overrides());
+            }
             self.feed(Input::Names { all: message.all, names: message.names });
         }
     }
@@ -448,6 +416,7 @@ impl Pipeline {
             events::TableEvicted { table: "packages", count: evicted }.emit(&self.edge.metrics);
         }
         events::ProcessesTracked(self.flow.core.tracked()).emit(&self.edge.metrics);
+        events::TokenAges(&self.flow.core.token_ages(clock::now())).emit(&self.edge.metrics);
         if let Some(recorder) = &mut self.flow.recorder {
             recorder.flush();
         }

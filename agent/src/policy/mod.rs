@@ -22,6 +22,8 @@
 //!     actor: ai-agent
 //! ```
 //!
+//! [`tokens`] say how long a token may stay.
+//!
 //! All selectors of a rule must hold; a list holds if one of its values does. Precedence: catalogue and expectations say
 //! whether a reader is expected; a restriction that covers the access makes it unexpected; an exception that covers it
 //! then makes it tolerated, also against a restriction. Order and file do not matter, but for which rule is named. Of the
@@ -34,17 +36,21 @@ mod parse;
 pub mod rule;
 pub mod shipped;
 pub mod times;
+pub mod tokens;
 
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use self::rule::Subject;
 pub use self::rule::{Kind, Rule};
+use self::{rule::Subject, tokens::TokenRule};
 use crate::{
     catalogue::Catalogue,
-    detect::access::{Access, Target},
+    detect::{
+        access::{Access, Target},
+        lifecycle::Limits,
+    },
     yaml::{self, Guard, Outcome, Problems},
 };
 
@@ -67,6 +73,7 @@ pub struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    tokens: Vec<TokenRule>,
     host: String,
     sources: Vec<Source>,
     /// No file says `shipped: false`.
@@ -124,6 +131,18 @@ impl Policy {
         self.rules.iter().any(|rule| {
             !rule.package.is_empty() || rule.when.as_ref().is_some_and(condition::Condition::names_packages)
         })
+    }
+
+    /// How long tokens of a store may do what.
+    #[must_use]
+    pub fn token_limits(&self, store: &str) -> Limits {
+        tokens::limits(&self.tokens, store)
+    }
+
+    /// Every entry on tokens.
+    #[must_use]
+    pub fn token_rules(&self) -> &[TokenRule] {
+        &self.tokens
     }
 
     /// Every rule.
@@ -216,6 +235,7 @@ impl Policy {
             match parse::parse(file, text) {
                 Ok(found) => {
                     policy.rules.extend(found.rules);
+                    policy.tokens.extend(found.tokens);
                     policy.wants_shipped &= found.shipped.unwrap_or(true);
                 }
                 Err(found) => problems.append(found),

@@ -6,6 +6,7 @@ use super::{
     condition::Condition,
     rule::{Kind, Rule},
     times::{self, Window},
+    tokens::TokenRule,
 };
 use crate::{
     catalogue::pattern::{Anchor, Pattern},
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Document {
     pub(super) rules: Vec<Rule>,
+    pub(super) tokens: Vec<TokenRule>,
     /// Whether the shipped policy holds; `None` where it says nothing of that.
     pub(super) shipped: Option<bool>,
 }
@@ -40,17 +42,44 @@ fn document(node: &Node, reading: &mut Reading<'_>) -> Document {
     let shipped = fields.optional("shipped", reading);
     let mut rules = Vec::new();
     for kind in [Kind::Expectation, Kind::Exception, Kind::Restriction] {
-        let Some(list) = fields.node(kind.key()).filter(|node| node.value != Value::Null) else { continue };
-        let Value::List(entries) = &list.value else {
-            let message = format!("must be a list, this is {}; write lines that start with \"- \"", list.value.kind());
-            reading.error(list.place, message);
-            continue;
-        };
         // Every entry is read, also after a wrong one.
+        let entries = entries(kind.key(), &mut fields, reading);
         rules.extend(entries.iter().filter_map(|entry| rule(kind, entry, reading)));
     }
+    let tokens = entries("tokens", &mut fields, reading);
+    let tokens = tokens.iter().filter_map(|entry| token_rule(entry, reading)).collect();
     fields.finish(reading);
-    Document { rules, shipped }
+    Document { rules, tokens, shipped }
+}
+
+fn entries<'a>(key: &'static str, fields: &mut Fields<'a>, reading: &mut Reading<'_>) -> &'a [Node] {
+    let Some(list) = fields.node(key).filter(|node| node.value != Value::Null) else { return &[] };
+    if let Value::List(entries) = &list.value {
+        return entries;
+    }
+    let message = format!("must be a list, this is {}; write lines that start with \"- \"", list.value.kind());
+    reading.error(list.place, message);
+    &[]
+}
+
+fn token_rule(node: &Node, reading: &mut Reading<'_>) -> Option<TokenRule> {
+    let mut fields = Fields::of(node, reading)?;
+    let reason = reason(&mut fields, reading);
+    let mut span = |name| fields.optional::<Span>(name, reading).map(|span| span.0);
+    let (session_grace, stale_after) = (span("session_grace"), span("stale_after"));
+    if session_grace.is_none() && stale_after.is_none() {
+        reading.error(node.place, "says nothing; give \"session_grace\", \"stale_after\" or both");
+    }
+    let rule = TokenRule {
+        reason: String::new(),
+        store: list("store", &mut fields, reading),
+        session_grace,
+        stale_after,
+        file: reading.file.to_owned(),
+        place: fields.place(),
+    };
+    fields.finish(reading);
+    Some(TokenRule { reason: reason?, ..rule })
 }
 
 fn rule(kind: Kind, node: &Node, reading: &mut Reading<'_>) -> Option<Rule> {
@@ -178,6 +207,16 @@ struct When(Condition);
 impl FromNode for When {
     fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
         read(node, reading, Condition::compile).map(Self)
+    }
+}
+
+/// Seconds.
+struct Span(i64);
+
+impl FromNode for Span {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let span = read(node, reading, times::duration)?;
+        i64::try_from(span.as_secs()).ok().map(Self)
     }
 }
 

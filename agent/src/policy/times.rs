@@ -1,6 +1,6 @@
 //! When a rule holds: days and hours of the week, and until when. Pure: the time is that of the access.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, Zoned, civil, tz::TimeZone};
 
@@ -152,6 +152,24 @@ pub fn parse_expiry(text: &str) -> Result<SystemTime, String> {
         .map_err(|_| format!("\"{text}\" is no date; write it as 2027-01-31 or 2027-01-31T18:00:00Z"))
 }
 
+/// `90s`, `30m`, `8h`, `7d`.
+///
+/// # Errors
+/// What is wrong with the text, and what would be right.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no duration; write a number with s, m, h or d: 90s, 30m, 8h, 7d");
+    let (unit, seconds) = match text.bytes().last() {
+        Some(b's') => ('s', 1),
+        Some(b'm') => ('m', 60),
+        Some(b'h') => ('h', 3600),
+        Some(b'd') => ('d', 86_400),
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| wrong())?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| (1..=3660 * 86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("\"{text}\" is not between 1s and 3660d"))
+}
+
 /// As a date or time for people.
 #[must_use]
 pub fn shown(moment: SystemTime) -> String {
@@ -180,8 +198,6 @@ pub fn weekday(wall: SystemTime) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(text: &str) -> SystemTime {
@@ -245,5 +261,15 @@ mod tests {
         assert!(covers("mon-fri", "tue 10:00-12:00"));
         assert!(!covers("tue 10:00-12:00", "mon-fri"));
         assert!(!covers("10:00-12:00", "10:00-12:01"));
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("8h", 28_800), ("7d", 604_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "8", "h", "8x", "-1h", "0s", "4000d", "99999999999999999999d", "8hh"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

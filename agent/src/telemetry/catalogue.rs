@@ -65,9 +65,10 @@ mod tests {
     use super::*;
     use crate::{
         capture::recorder::Trouble,
-        detect::{access::Tier, judge::Verdict},
+        detect::{access::Tier, judge::Verdict, lifecycle::TokenAge},
         finding::samples,
         telemetry::{bless, events, metrics::Metrics},
+        token::model::Extraction,
     };
 
     /// One of every fact, so that every metric has a value.
@@ -83,6 +84,10 @@ mod tests {
         events::ProcessesTracked(7).emit(&metrics);
         events::ReadsWatched(true).emit(&metrics);
         events::TableEvicted { table: "lineage", count: 3 }.emit(&metrics);
+        let age = TokenAge { store: "aws-credentials".into(), count: 2, oldest: 300, expires: Some(60) };
+        events::TokenAges(&[age]).emit(&metrics);
+        let extraction = Extraction { problems: vec!["no JSON".into()], ..Extraction::default() };
+        events::StoreExtracted { store: "aws-credentials", extraction: &extraction }.emit(&metrics);
         let trouble = Trouble { path: "/c".into(), lost: 5, failure: None };
         events::CaptureCut(&trouble).emit(&metrics);
         events::SinkQueue { sink: "file", length: 4 }.emit(&metrics);
@@ -106,6 +111,10 @@ mod tests {
             "tokenhound_probe_live{probe=\"file_open\",tier=\"fentry\"} 1",
             "tokenhound_processes_tracked 7",
             "tokenhound_table_evictions_total{table=\"lineage\"} 3",
+            "tokenhound_tokens_tracked{store=\"aws-credentials\"} 2",
+            "tokenhound_token_age_seconds{store=\"aws-credentials\"} 300",
+            "tokenhound_token_expiry_seconds{store=\"aws-credentials\"} 60",
+            "tokenhound_token_problems_total{store=\"aws-credentials\"} 1",
             "tokenhound_capture_lost_total 5",
             "tokenhound_sink_queue_length{sink=\"file\"} 4",
             "tokenhound_sink_delivered_total{sink=\"file\"} 1",

@@ -5,13 +5,14 @@ use std::{path::Path, time::Duration};
 
 use super::metrics::{
     ChangeLabels, FindingLabels, KindLabel, Metrics, OutcomeLabel, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel,
-    TableLabel,
+    StoreLabel, TableLabel,
 };
 use crate::{
     capture::recorder::Trouble,
-    detect::{access::Tier, change::StoreChange, judge::Verdict},
+    detect::{access::Tier, change::StoreChange, judge::Verdict, lifecycle::TokenAge},
     finding::{model::Finding, visible},
     policy::Policy,
+    token::model::Extraction,
     yaml::Problems,
 };
 
@@ -55,6 +56,50 @@ impl StoreChanged<'_> {
         );
         let labels = ChangeLabels { store: metrics.bounded(store), change: what };
         metrics.store_changes.get_or_create(&labels).inc();
+    }
+}
+
+/// A store was looked at for tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreExtracted<'a> {
+    /// Id of the store.
+    pub store: &'a str,
+    /// What was found in it.
+    pub extraction: &'a Extraction,
+}
+
+impl StoreExtracted<'_> {
+    /// Logs at debug level, counts what could not be understood.
+    pub fn emit(&self, metrics: &Metrics) {
+        let Self { store, extraction } = self;
+        let (tokens, references) = (extraction.tokens.len(), extraction.references.len());
+        let problems = extraction.problems.len() as u64;
+        tracing::debug!(store, tokens, references, problems = ?extraction.problems, "a store was looked at");
+        if problems > 0 {
+            let labels = StoreLabel { store: metrics.bounded(store) };
+            metrics.token_problems.get_or_create(&labels).inc_by(problems);
+        }
+    }
+}
+
+/// How many tokens lie in the stores, how old they are and when they end.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenAges<'a>(pub &'a [TokenAge]);
+
+impl TokenAges<'_> {
+    /// Sets the gauges; stores without a token have none.
+    pub fn emit(&self, metrics: &Metrics) {
+        for family in [&metrics.tokens_tracked, &metrics.token_age, &metrics.token_expiry] {
+            family.clear();
+        }
+        for TokenAge { store, count, oldest, expires } in self.0 {
+            let labels = StoreLabel { store: metrics.bounded(store) };
+            metrics.tokens_tracked.get_or_create(&labels).set(*count);
+            metrics.token_age.get_or_create(&labels).set(*oldest);
+            if let Some(expires) = expires {
+                metrics.token_expiry.get_or_create(&labels).set(*expires);
+            }
+        }
     }
 }
 

@@ -50,6 +50,11 @@ pub(super) struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct StoreLabel {
+    pub(super) store: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ProbeLabels {
     pub(super) probe: String,
     pub(super) tier: &'static str,
@@ -90,6 +95,10 @@ pub struct Metrics {
     pub(super) reads_watched: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
     pub(super) readers_remembered: Family<OutcomeLabel, Counter>,
+    pub(super) tokens_tracked: Family<StoreLabel, Gauge>,
+    pub(super) token_age: Family<StoreLabel, Gauge>,
+    pub(super) token_expiry: Family<StoreLabel, Gauge>,
+    pub(super) token_problems: Family<StoreLabel, Counter>,
     pub(super) capture_lost: Counter,
     pub(super) policy_loads: Family<OutcomeLabel, Counter>,
     pub(super) policy_refused: Gauge,
@@ -116,6 +125,10 @@ impl Metrics {
             reads_watched: Gauge::default(),
             table_evictions: Family::default(),
             readers_remembered: Family::default(),
+            tokens_tracked: Family::default(),
+            token_age: Family::default(),
+            token_expiry: Family::default(),
+            token_problems: Family::default(),
             capture_lost: Counter::default(),
             policy_loads: Family::default(),
             policy_refused: Gauge::default(),
@@ -128,6 +141,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tokenhound");
         metrics.register_detection(&mut registry);
         metrics.register_sensor(&mut registry);
+        metrics.register_tokens(&mut registry);
         metrics.register_sinks(&mut registry);
         let build = BuildLabels { version: env!("CARGO_PKG_VERSION"), arch: std::env::consts::ARCH };
         registry.register("build", "Version and architecture of the agent", Info::new(build));
@@ -200,6 +214,31 @@ impl Metrics {
             "policy_refused",
             "1 while the policy's files are refused and the policy of before holds, 0 otherwise",
             self.policy_refused.clone(),
+        );
+    }
+
+    fn register_tokens(&self, registry: &mut Registry) {
+        registry.register(
+            "tokens_tracked",
+            "Tokens that lie in stores now and have not ended by themselves",
+            self.tokens_tracked.clone(),
+        );
+        registry.register_with_unit(
+            "token_age",
+            "Age of the oldest of them: since it was issued, or since its file was written where nothing says when",
+            Unit::Seconds,
+            self.token_age.clone(),
+        );
+        registry.register_with_unit(
+            "token_expiry",
+            "Time until the first of them ends by itself, of those that do",
+            Unit::Seconds,
+            self.token_expiry.clone(),
+        );
+        registry.register(
+            "token_problems",
+            "Parts of stores that could not be understood when they were looked at for tokens",
+            self.token_problems.clone(),
         );
     }
 

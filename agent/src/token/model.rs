@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     fingerprint::{Fingerprint, Key},
-    secret::Secret,
+    secret::{Secret, clean_stack},
 };
 use crate::catalogue::model::Kind;
 pub use crate::catalogue::model::Protection;
@@ -32,7 +33,7 @@ pub struct Extraction {
 }
 
 impl Extraction {
-    /// What is known of its tokens, without them: the tokens are overwritten.
+    /// What is known of its tokens, without them: the tokens are overwritten, and so is the stack.
     #[must_use]
     pub fn known(self, key: &Key, store: &str, path: &Path) -> Vec<Known> {
         let known = |Token { secret, facts }: Token| Known {
@@ -41,12 +42,14 @@ impl Extraction {
             path: path.to_owned(),
             facts,
         };
-        self.tokens.into_iter().map(known).collect()
+        let all = self.tokens.into_iter().map(known).collect();
+        clean_stack();
+        all
     }
 }
 
 /// What a token and the store around it tell. None of it is secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// What kind of token it is.
     pub kind: Kind,
@@ -87,7 +90,7 @@ impl Facts {
 }
 
 /// Whom a token stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Subject {
     /// A person.
     Person,
@@ -98,7 +101,7 @@ pub enum Subject {
 }
 
 /// How long tokens of a kind live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Lifetime {
     /// It ends by itself within a day or so.
     Ephemeral,
@@ -131,13 +134,14 @@ pub enum ReferenceTo {
 }
 
 /// A token that is known: everything but the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// Which.
     pub fingerprint: Fingerprint,
     /// Id of the store.
     pub store: String,
     /// Where it was found.
+    #[serde(with = "crate::state::path")]
     pub path: PathBuf,
     /// What it tells.
     pub facts: Facts,

@@ -24,7 +24,7 @@ fn cat(scene: &Scene<'_>, store: Store) -> Act {
     scene.theft("cat", store, r#"exec cat "$STORE""#).reader(skip::program("cat").unwrap())
 }
 
-fn in_venv(program: &str) -> Option<PathBuf> {
+pub(crate) fn in_venv(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("TOKENHOUND_VENV").map(|venv| Path::new(&venv).join("bin").join(program));
     path.filter(|path| path.exists())
 }

@@ -13,6 +13,7 @@ mod demo;
 mod injected;
 mod innocents;
 mod inspection;
+mod lifecycle;
 mod lives;
 mod pass_through;
 mod policy;

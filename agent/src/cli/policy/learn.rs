@@ -19,7 +19,7 @@ use super::super::{
 use crate::{
     catalogue::Catalogue,
     pipeline::{Report, Scope},
-    policy::{Policy, learn::Learner},
+    policy::{Policy, learn::Learner, times},
     telemetry::metrics::Metrics,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(in super::super) struct Options {
     /// How long to watch: 90s, 30m, 8h, 7d. SIGINT and SIGTERM end it earlier, with what was learnt so far.
-    #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = times::duration)]
     time: Duration,
     /// Write the policy to this new file instead of standard output.
     #[arg(long, value_name = "FILE")]
@@ -37,21 +37,6 @@ pub(in super::super) struct Options {
     captures: Vec<PathBuf>,
     #[command(flatten)]
     sensor: SensorOptions,
-}
-
-/// `90s`, `30m`, `8h`, `7d`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no duration; write a number with s, m, h or d: 90s, 30m, 8h, 7d");
-    let (unit, seconds) = match text.bytes().last() {
-        Some(b's') => ('s', 1),
-        Some(b'm') => ('m', 60),
-        Some(b'h') => ('h', 3600),
-        Some(b'd') => ('d', 86_400),
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text.strip_suffix(unit).unwrap_or_default().parse().map_err(|_| wrong())?;
-    let seconds = number.checked_mul(seconds).filter(|seconds| (1..=366 * 86_400).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("\"{text}\" is not between 1s and 366d"))
 }
 
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
@@ -147,20 +132,5 @@ impl Out {
         let failed =
             |error| CliError::failure(format!("write {}: {error}; check the space left there", self.path.display()));
         written.map_err(failed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("8h", 28_800), ("7d", 604_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
-        }
-        for text in ["", "8", "h", "8x", "-1h", "0s", "400d", "99999999999999999999d", "8hh"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

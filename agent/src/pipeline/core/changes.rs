@@ -43,6 +43,9 @@ impl Core {
         if !self.in_scope(change.task.key) {
             return;
         }
+        if let What::Replace(_) | What::Rename(_) = change.what {
+            self.token_renamed(change, &stores, &path, world);
+        }
         let chain = self.processes.chain(change.task.key, change.time, world);
         let actor = chain.as_ref().and_then(|chain| chain.processes.first());
         let actor = actor.map_or_else(|| change.task.comm.text().into_owned(), |process| process.name().to_owned());

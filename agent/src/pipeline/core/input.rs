@@ -6,7 +6,11 @@ use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch
 
 use crate::{
     catalogue::{decoy::Decoy, homes::EnvOverrides},
-    detect::{change::StoreChange, judge::Verdict},
+    detect::{
+        change::StoreChange,
+        judge::Verdict,
+        lifecycle::{self, Look, Tracked},
+    },
     finding::model::Finding,
     ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
@@ -78,6 +82,20 @@ pub enum Input {
     Decoys(Vec<Decoy>),
     /// The policy was read anew. What is judged from here on is judged by it, also what happened before and waited.
     Policy(Box<Policy>),
+    /// The agent has started, and this was known of tokens before.
+    Tokens {
+        /// When it started.
+        time: KernelTime,
+        /// What was known.
+        tokens: Vec<Tracked>,
+    },
+    /// A file of stores was looked at (see `pipeline/tokens.rs`).
+    Looked {
+        /// When.
+        time: KernelTime,
+        /// What was found.
+        look: Box<Look>,
+    },
 }
 
 /// A process that has a file of a store open for reading.
@@ -221,6 +239,8 @@ pub enum Output {
     Dumped(Dumped),
     /// A store was changed otherwise than through a descriptor.
     Change(StoreChange),
+    /// What is known of a token has changed.
+    Token(lifecycle::Change),
     /// A file of a store: watch it whatever name leads to it.
     Watch(FileId),
     /// The core of a process that had read a store: watch it.

@@ -17,9 +17,11 @@ mod names;
 pub mod processes;
 mod readers;
 mod service;
+mod tokens;
 
 use std::{path::PathBuf, sync::Arc};
 
+use jiff::Timestamp;
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
 pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
@@ -34,6 +36,7 @@ use crate::{
         change::StoreChange,
         engine::{Engine, Outcome},
         judge::{Expectation, Judgement},
+        lifecycle::Lifecycle,
         process_inspection, words,
     },
     finding::model::Salt,
@@ -120,6 +123,9 @@ pub struct Core {
     handover: Handover,
     dumps: Dumps,
     readers: Readers,
+    lifecycle: Lifecycle,
+    /// When the agent started: what was written before was there before.
+    started: Timestamp,
     engine: Engine,
     health: Health,
     counts: Counts,
@@ -151,6 +157,8 @@ impl Core {
             handover: Handover::default(),
             dumps: Dumps::default(),
             readers: Readers::default(),
+            lifecycle: Lifecycle::default(),
+            started: Timestamp::MAX,
             engine: Engine::new(setup.salt),
             health: Health::default(),
             counts: Counts::default(),
@@ -186,10 +194,15 @@ impl Core {
             Input::Clock(clock) => self.clock = clock,
             Input::Names { all, names } => self.names.learn(all, names),
             Input::Probe { time, probe, failure } => self.probe(time, probe, failure, world, out),
-            Input::Losses(losses) => self.losses(&losses, world, out),
+            Input::Losses(losses) => {
+                self.losses(&losses, world, out);
+                self.tokens_due(losses.time, world, out);
+            }
             Input::Readers(readers) => self.readers.learn(readers),
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
             Input::Policy(policy) => self.adopt(*policy),
+            Input::Tokens { time, tokens } => self.restore(time, tokens),
+            Input::Looked { time, look } => self.looked(time, &look, out),
         }
     }
 
@@ -243,6 +256,7 @@ impl Core {
     fn adopt(&mut self, policy: Policy) {
         self.policy = policy.on_host(&self.host);
         self.asks_packages = self.catalogue.names_packages() || self.policy.names_packages();
+        self.lifecycle.changed();
     }
 
     fn release(&mut self, now: KernelTime, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -277,6 +291,7 @@ impl Core {
         match observation {
             Observation::Dump(dump) => self.dumped(dump, out),
             Observation::Exec(exec) => self.started(exec, world, out),
+            Observation::Exit(exit) => self.session_ended(exit.process, exit.time, out),
             Observation::Connect(connect) if !connect.canary => self.connected(connect, world, out),
             _ => {}
         }
@@ -322,6 +337,7 @@ impl Core {
             return;
         };
         let Some(access) = self.access(open.task.key, open.time, target, world) else { return };
+        self.token_written(&access);
         let judgements = match (&access.target, access.chain.processes.first()) {
             (Target::Store { stores, path, known_as, .. }, Some(reader)) => {
                 let (path, homes) = (known_as.as_ref().unwrap_or(path), self.processes.homes());
@@ -377,7 +393,8 @@ impl Core {
         access.reader_change = self.remember_reader(&mut access, &judgements, world, out);
         let injected = self.engine.is_injected(&access);
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
-        let outcome = self.engine.access(&access, &judgements);
+        let mut outcome = self.engine.access(&access, &judgements);
+        self.token_read(&access, &mut outcome, out);
         for (store, verdict) in &outcome.verdicts {
             let reader = access.chain.processes.first().map_or_else(String::new, |reader| reader.name().to_owned());
             let (store, actor, ci) = (store.clone(), access.actor.class(), access.actor.ci.clone());

@@ -24,6 +24,9 @@ pub(super) fn together(policy: &Policy, catalogue: &Catalogue, now: SystemTime, 
         breadth::check(rule, catalogue, problems);
         overlap::alone(rule, catalogue, problems);
     }
+    for rule in policy.token_rules() {
+        stores(&rule.store, (&rule.file, rule.place), catalogue, problems);
+    }
     overlap::together(policy, catalogue, problems);
 }
 

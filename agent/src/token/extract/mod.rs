@@ -63,7 +63,8 @@ pub struct Content<'a> {
 #[must_use]
 pub fn extract(store: &Store, content: &Content<'_>) -> Extraction {
     let mut work = Work { store, content, out: Extraction::default(), seen: HashSet::new(), problems: 0 };
-    if store.not_extracted.is_some() || content.bytes.iter().all(u8::is_ascii_whitespace) {
+    let empty = content.bytes.iter().all(u8::is_ascii_whitespace);
+    if store.not_extracted.is_some() || empty || is_log(content.path) {
         return work.out;
     }
     if content.bytes.len() > MAX_BYTES {
@@ -93,6 +94,12 @@ pub fn extract_all<'s>(stores: &[&'s Store], content: &Content<'_>) -> Vec<(&'s 
         all.push((store, found));
     }
     all
+}
+
+/// Is it what SQLite keeps beside a database? It is read with that.
+fn is_log(path: &Path) -> bool {
+    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
+    [&b"-wal"[..], b"-shm", b"-journal"].iter().any(|end| name.ends_with(end))
 }
 
 /// Does a file with this content belong to the store? Only files at a path that others have as well are asked.

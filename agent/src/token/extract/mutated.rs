@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     catalogue::{model::Format, tests::shipped_catalogue},
-    token::extract::samples::{self, Sample},
+    token::extract::samples::tests::{self as samples, Sample},
 };
 
 /// A small generator of numbers (xorshift64*), so that a failure can be repeated.

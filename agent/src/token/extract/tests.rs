@@ -75,6 +75,9 @@ fn nothing_is_no_problem() {
         let found = extract(store("codex-auth"), &content("/home/ann/.codex/auth.json", text));
         assert!(found.tokens.is_empty() && found.problems.is_empty(), "{text:?}: {:?}", found.problems);
     }
+    let log =
+        extract(store("cursor-ide"), &content("/home/ann/.config/Cursor/User/globalStorage/state.vscdb-wal", "x"));
+    assert!(log.tokens.is_empty() && log.problems.is_empty());
     let encrypted = extract(store("keepass"), &content("/home/ann/x.kdbx", "anything"));
     assert!(encrypted.tokens.is_empty() && encrypted.problems.is_empty());
 }
