@@ -88,9 +88,13 @@ impl Scope {
         let known_homes = Homes::new(homes.iter().map(|home| home.path.clone()));
         let searched = match whose {
             Whose::Root(_) => vec![PathBuf::from("/")],
-            _ => {
+            // Also where a home is unusual; but the home of a daemon may be everything.
+            Whose::User(_) => {
+                homes.iter().map(|home| home.path.clone()).filter(|home| home.parent().is_some()).collect()
+            }
+            Whose::All => {
                 let system = SYSTEM.iter().map(|path| view.real(Path::new(path)).unwrap_or_else(|_| path.into()));
-                let system = system.filter(|path| matches!(whose, Whose::All) && is_directory(path));
+                let system = system.filter(|path| is_directory(path));
                 let homes = homes.iter().map(|home| home.path.clone()).filter(|home| !system_home(home));
                 outermost(homes.chain(system))
             }
@@ -102,7 +106,9 @@ impl Scope {
     /// The home that a path lies in: the innermost.
     #[must_use]
     pub fn home_of(&self, path: &Path) -> Option<&Home> {
-        let inside = self.homes.iter().filter(|home| path.starts_with(&home.path) && !system_home(&home.path));
+        let one = !self.system;
+        let own = |home: &&Home| home.path.parent().is_some() && (one || !system_home(&home.path));
+        let inside = self.homes.iter().filter(own).filter(|home| path.starts_with(&home.path));
         inside.max_by_key(|home| home.path.as_os_str().len())
     }
 

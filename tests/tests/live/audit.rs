@@ -153,10 +153,10 @@ fn an_image_is_looked_at_as_if_it_were_the_machine() {
     let hosts = format!("github.com:\n    oauth_token: {token}\n");
     stage.file("image/var/lib/ci/real/hosts.yml", &hosts);
     stage.directory("image/var/lib/ci/.config/gh");
-    std::os::unix::fs::symlink("/var/lib/ci/real/hosts.yml", stage.path("image/var/lib/ci/.config/gh/hosts.yml"))
-        .unwrap();
     stage.file("image/srv/app/.env", format!("GH_TOKEN={token}\n"));
     Stage::give_to_nobody(&stage.path("image"));
+    std::os::unix::fs::symlink("/var/lib/ci/real/hosts.yml", stage.path("image/var/lib/ci/.config/gh/hosts.yml"))
+        .unwrap();
     let root = stage.path("image").display().to_string();
     let ended = audit(&stage, &stage.path("image"), NOBODY, &["--root", &root, "--format", "json"]);
     assert_eq!(ended.code(), 0, "{}", ended.err());
