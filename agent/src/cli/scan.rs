@@ -29,7 +29,7 @@ pub(super) struct Options {
 }
 
 /// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 
 /// Looks, and says how fast it went.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {

@@ -14,3 +14,6 @@ pub mod secret;
 pub mod selector;
 pub mod shape;
 pub mod times;
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fingerprint::{Fingerprint, Key},
-    secret::Secret,
+    secret::{Secret, clean_stack},
 };
 use crate::catalogue::model::Kind;
 pub use crate::catalogue::model::Protection;
@@ -33,7 +33,7 @@ pub struct Extraction {
 }
 
 impl Extraction {
-    /// What is known of its tokens, without them: the tokens are overwritten.
+    /// What is known of its tokens, without them: the tokens are overwritten, and so is the stack.
     #[must_use]
     pub fn known(self, key: &Key, store: &str, path: &Path) -> Vec<Known> {
         let known = |Token { secret, facts }: Token| Known {
@@ -42,7 +42,9 @@ impl Extraction {
             path: path.to_owned(),
             facts,
         };
-        self.tokens.into_iter().map(known).collect()
+        let all = self.tokens.into_iter().map(known).collect();
+        clean_stack();
+        all
     }
 }
 

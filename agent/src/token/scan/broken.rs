@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{choice::WINDOW, form::LONGEST};
 
-/// Shortest line after which a form may go on in the next one, in bytes.
+/// Shortest line after which a form may go on in the next one, in bytes; so many have no space among them.
 const SHORTEST_LINE: usize = 60;
 
 /// Most white space between a line end and what goes on after it, in bytes.
@@ -55,7 +55,8 @@ impl Across {
     pub(super) fn of(bytes: &[u8], at: usize) -> Option<Self> {
         let end = if at > 0 && bytes[at - 1] == b'\r' { at - 1 } else { at };
         let line = bytes.get(end.checked_sub(SHORTEST_LINE)?..end)?;
-        if memchr::memrchr(b'\n', line).is_some() {
+        // Prose ends here after one word.
+        if memchr::memrchr2(b'\n', b' ', line).is_some() {
             return None;
         }
         let indent = bytes[at + 1..].iter().take(INDENT).take_while(|byte| b" \t".contains(byte)).count();
