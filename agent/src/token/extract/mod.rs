@@ -10,6 +10,7 @@
 
 mod ini;
 mod json;
+mod keys;
 mod kind;
 mod label;
 pub mod limits;

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Bytes, Content, ini, json, label, limits, markup, sqlite::Database, steps, tree::Tree, xml};
+use super::{Bytes, Content, ini, json, keys, label, limits, markup, sqlite::Database, steps, tree::Tree, xml};
 use crate::{
     catalogue::model::{Format, Selector},
     token::selector::{Column, Expression, Place},
@@ -48,7 +48,7 @@ impl<'a> Sources<'a> {
     pub(super) fn find(&mut self, selector: &Selector) -> Result<Vec<Found>, String> {
         let found = match &selector.find.place {
             Place::Nothing => Vec::new(),
-            Place::File => vec![whole(self.content.bytes)],
+            Place::File => whole(self.content.bytes),
             Place::Text(expression) => text(self.content.bytes, expression),
             Place::Tree(segments) => {
                 let any_case = selector.format == Format::Ini;
@@ -153,10 +153,16 @@ fn place(format: Format, path: &[String]) -> String {
     }
 }
 
-fn whole(bytes: &[u8]) -> Found {
+fn whole(bytes: &[u8]) -> Vec<Found> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    // Of a binary file white space may be part; a key that ends in it is still the same in every copy.
-    Found { path: Vec::new(), label: "*file*".to_owned(), bytes: Zeroizing::new(bytes.trim_ascii().to_vec()) }
+    let parts = keys::secret_parts(bytes);
+    let several = parts.len() > 1;
+    let found = parts.into_iter().enumerate().map(|(number, part)| Found {
+        path: Vec::new(),
+        label: if several { format!("*file* {}", number + 1) } else { "*file*".to_owned() },
+        bytes: Zeroizing::new(part.to_vec()),
+    });
+    found.collect()
 }
 
 /// What an expression finds: in each line, or over all of it if it says `(?s)`.
