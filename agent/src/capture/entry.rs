@@ -17,7 +17,7 @@ use crate::{
         decoy::{Decoy, DecoyKind},
     },
     detect::lifecycle::{Look, Tracked},
-    ingest::{clock::Clock, observation::KernelTime},
+    ingest::{carried::Carried, clock::Clock, observation::KernelTime},
     lineage::{
         container::Membership,
         model::{Chain, Process, Script, Writable},
@@ -74,6 +74,8 @@ pub enum InputEntry {
     Tokens(u64, Vec<Tracked>),
     /// See [`Input::Looked`].
     Looked(u64, Box<Look>),
+    /// See [`Input::Carried`].
+    Carried(u64, Key, Vec<Carried>),
 }
 
 impl InputEntry {
@@ -93,6 +95,7 @@ impl InputEntry {
                 Self::Policy(policy.sources().iter().map(source).collect())
             }
             Input::Tokens { time, tokens } => Self::Tokens(time.0, tokens.clone()),
+            Input::Carried { time, process, tokens } => Self::Carried(time.0, key(*process), tokens.clone()),
             Input::Looked { time, look } => Self::Looked(time.0, look.clone()),
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
@@ -146,6 +149,9 @@ impl InputEntry {
                 Input::Core { time: KernelTime(time), process: process_key(process), file: file_id(file) }
             }
             Self::Tokens(time, tokens) => Input::Tokens { time: KernelTime(time), tokens },
+            Self::Carried(time, process, tokens) => {
+                Input::Carried { time: KernelTime(time), process: process_key(process), tokens }
+            }
             Self::Looked(time, look) => Input::Looked { time: KernelTime(time), look },
             Self::Drain => Input::Drain,
             Self::Clock(offset, error) => Input::Clock(Clock::new(offset, error)),

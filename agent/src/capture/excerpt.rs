@@ -178,6 +178,7 @@ impl Kept {
             | Input::Record(..)
             | Input::Policy(_)
             | Input::Tokens { .. }
+            | Input::Carried { .. }
             | Input::Looked { .. } => None,
         }
     }

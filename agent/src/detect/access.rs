@@ -7,6 +7,7 @@ use std::{path::PathBuf, time::SystemTime};
 use tokenhound_common::record::FileFacts;
 
 use crate::{
+    ingest::carried::Place,
     ingest::observation::{Inspection, KernelTime, OpenMode, Stream, Way},
     lineage::{
         actor::Actor,
@@ -14,6 +15,7 @@ use crate::{
         model::{Chain, Process},
         package::Digest,
     },
+    token::fingerprint::Fingerprint,
 };
 
 /// What was accessed.
@@ -58,6 +60,13 @@ pub enum Service {
         /// Where its output goes.
         output: Stream,
     },
+    /// A program was started with the token itself: the reader of the access.
+    Start {
+        /// Where the token stands.
+        place: Place,
+        /// Which token.
+        fingerprint: Fingerprint,
+    },
     /// A connection to the socket of whoever keeps it.
     Socket {
         /// Its path.
@@ -79,6 +88,7 @@ impl Service {
     #[must_use]
     pub fn words(&self) -> String {
         match self {
+            Self::Start { place, .. } => place.words(),
             Self::Print { command, output } => format!("`{command}` to {}", output.name()),
             Self::Socket { path, .. } => path.display().to_string(),
             Self::Address { address, port } => SocketAddr::new(*address, *port).to_string(),

@@ -11,6 +11,7 @@ use super::{
     judge::{Expectation, Judgement, StoreFacts, Verdict},
     process_inspection::ProcessInspection,
     reader_changed,
+    secret_in_arguments::SecretInArguments,
     sensor_degraded::{Degradation, SensorDegraded},
     token_printed::TokenPrinted,
     unexpected_reader::UnexpectedReader,
@@ -40,6 +41,7 @@ pub struct Engine {
     sweep: CredentialSweep,
     decoy: DecoyRead,
     printed: TokenPrinted,
+    arguments: SecretInArguments,
     agents: AgentSocketAccess,
     inspection: ProcessInspection,
     injected: InjectedReader,
@@ -66,6 +68,7 @@ impl Engine {
             sweep: CredentialSweep::default(),
             decoy: DecoyRead::default(),
             printed: TokenPrinted::default(),
+            arguments: SecretInArguments::default(),
             agents: AgentSocketAccess::default(),
             inspection: ProcessInspection::default(),
             injected: InjectedReader::default(),
@@ -101,6 +104,7 @@ impl Engine {
         }
         let read = unexpected(judgements);
         let finding = match service {
+            Service::Start { .. } => self.arguments.start(&self.salt, access, &read),
             Service::Print { .. } => self.printed.print(&self.salt, access, &read),
             Service::Socket { .. } | Service::Address { .. } => self.agents.connect(&self.salt, access, &read),
         };
@@ -174,12 +178,13 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 8] {
+    pub fn evictions(&self) -> [(&'static str, u64); 9] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
             ("decoy_read", self.decoy.evicted()),
             ("token_printed", self.printed.evicted()),
+            ("secret_in_arguments", self.arguments.evicted()),
             ("agent_socket_access", self.agents.evicted()),
             ("process_inspection", self.inspection.evicted()),
             ("injected_reader", self.injected.evicted()),

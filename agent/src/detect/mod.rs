@@ -15,6 +15,7 @@ mod ps_arguments;
 pub mod reader_changed;
 pub mod recent;
 pub mod repeats;
+pub mod secret_in_arguments;
 pub mod sensor_degraded;
 pub mod severity;
 pub mod stale_token;

@@ -58,6 +58,11 @@ pub enum Deed<'a> {
         /// Who asked is a kind of program that may, but any thief can be one.
         weak: bool,
     },
+    /// A program was started with a token.
+    Start {
+        /// On its command line; otherwise in a variable.
+        argument: bool,
+    },
     /// Another process was looked into.
     Inspection {
         /// How.
@@ -291,6 +296,13 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             (Severity::Medium, format!("whoever may ask {} acts as the owner of what it keeps", store.id))
         }
         Deed::Print { output, .. } => (Severity::Medium, words::where_output_goes(output).to_owned()),
+        Deed::Start { argument: true } => (
+            Severity::Medium,
+            "every user of the machine can read the command line of a process, and shells and logs keep it".to_owned(),
+        ),
+        Deed::Start { argument: false } => {
+            (Severity::Medium, "the program has no business with the token, and has it all the same".to_owned())
+        }
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
         Deed::Injection(injection) => (injection.severity(), injection.reason().to_owned()),
@@ -310,6 +322,9 @@ fn at_own_terminal(deed: Deed<'_>, manner: Manner, assessment: &mut Assessment) 
         }
         Deed::Sweep { .. } if manner.viewing => {
             (Severity::Low, "a person looks through their own files in their own terminal")
+        }
+        Deed::Start { argument: true } => {
+            (Severity::Low, "a person typed it, or had their shell put it there, in their own terminal")
         }
         Deed::Inspection { debugger: true, .. } => (Severity::Informational, "a debugger that was typed at a prompt"),
         _ => return false,

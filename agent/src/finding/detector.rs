@@ -129,7 +129,21 @@ detectors! {
     /// A store meets a container.
     ContainerExposure: later("container-exposure", "A token is exposed to a container", "A store was read from inside a container or mounted into one, or its token turned up in a layer or an image.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE, std_::NHI_REUSE]);
     /// A token on a command line or in a foreign environment.
-    SecretInArguments: later("secret-in-arguments", "A token is on a command line", "A token is on a command line, or in the environment of a program it does not belong to.", &[std_::UNSECURED_CREDENTIALS], &[std_::NHI_LEAKAGE]);
+    SecretInArguments: Meta {
+        name: "secret-in-arguments",
+        title: "A token is on a command line",
+        meaning: "A program was started with a token that lies in a store: on its command line, where every user of the machine can read it (`ps`) and from where it gets into shell histories, audit logs and process accounting; or, for the script of a package, in its environment. The token is recognised by its fingerprint, plain or encoded (base64, hex, URL), in the first 2 KiB of the command line and 4 KiB of the environment; tokens under 12 characters are not. The argument is replaced before anything else sees it. Told by `tokenhound run`, which knows what lies in stores.",
+        severity: "medium; low where a person typed it at the prompt of their own terminal; high for package scripts and AI agents. The same token in the same session is told once in 60 seconds. A token in the environment of other programs than package scripts is not told: whoever exports one hands it to all they start.",
+        remediation: &[
+            "Take the token back at its issuer, and log in again: it may stand in histories and logs by now.",
+            "Have the program read the token itself, from its store, from standard input or from a file only it can read.",
+            "If it is in order, add a policy exception for this store and this reader.",
+        ],
+        attacks: &[std_::UNSECURED_CREDENTIALS],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// A tool printed its token.
     TokenPrinted: Meta {
         name: "token-printed",

@@ -386,6 +386,7 @@ fn resources(finding: &Finding, host: &Host) -> Value {
 /// What was asked of whoever keeps the token.
 fn service(service: &Service) -> Value {
     match service {
+        Service::Start { place, .. } => json!({"carries": visible::text(&place.words())}),
         Service::Print { command, output } => json!({"prints": visible::text(command), "output": output.name()}),
         Service::Socket { path, known_as: None } => json!({"socket": visible::lossless(path)}),
         Service::Socket { path, known_as: Some(known) } => {

@@ -112,6 +112,15 @@ pub(crate) fn token_printed() -> Finding {
     engine().access(&access_at(0.5, chain, target), &[judgement]).findings.remove(0)
 }
 
+/// A token on the command line of `curl`.
+pub(crate) fn secret_in_arguments() -> Finding {
+    let fingerprint = crate::token::fingerprint::Key::new([1; 32]).fingerprint_of(b"made-up");
+    let service = Service::Start { place: crate::ingest::carried::Place::Argument(2), fingerprint };
+    let target = Target::Service { stores: vec!["gh-hosts".to_owned()], service };
+    let chain = under_shell(with_args(process(4242, 812, "/usr/bin/curl"), "curl -H <redacted>"));
+    engine().access(&access_at(0.25, chain, target), &[unexpected(store("gh-hosts", "github", 1))]).findings.remove(0)
+}
+
 /// A metadata address, by `curl`.
 pub(crate) fn agent_socket_access() -> Finding {
     let service = Service::Address { address: [169, 254, 169, 254].into(), port: 80 };
@@ -156,6 +165,7 @@ pub(crate) fn all() -> Vec<Finding> {
     all.push(decoy_read());
     all.push(token_printed());
     all.push(agent_socket_access());
+    all.push(secret_in_arguments());
     all.extend(crate::detect::lifecycle::tests::findings());
     all.extend(lost());
     all.extend(silent_probe());

@@ -2,7 +2,7 @@
 
 // From `core`, where there are addresses and no way to use them.
 use core::net::{IpAddr, Ipv6Addr};
-use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::Arc};
 
 use foldhash::fast::RandomState;
 use tokenhound_common::{
@@ -11,14 +11,18 @@ use tokenhound_common::{
 };
 use zerocopy::FromBytes;
 
-use crate::ingest::{
-    loading,
-    observation::{
-        Change, Comm, Connect, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object,
-        Observation, Open, OpenMode, Peer, Place, Stream, Task, Way, What,
+use crate::{
+    ingest::{
+        carried::{self, Carried},
+        loading,
+        observation::{
+            Change, Comm, Connect, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object,
+            Observation, Open, OpenMode, Peer, Place, Stream, Task, Way, What,
+        },
+        redact,
+        texts::Writer,
     },
-    redact,
-    texts::Writer,
+    token::scan::NeedleSet,
 };
 
 /// Why a record could not be decoded. Such records are counted, never dropped in silence.
@@ -56,13 +60,17 @@ pub struct Decoded {
 }
 
 /// Turns records into observations. Knows which environment variables may pass; all others are dropped here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Decoder {
     keep: HashSet<String, RandomState>,
     /// Records come from a capture: secrets were taken out when it was made.
     clean: bool,
     /// For texts until their length is known.
     scratch: Vec<u8>,
+    /// Tokens that are recognised in what programs are started with.
+    known: Option<Arc<NeedleSet>>,
+    /// Those that the last program was started with.
+    carried: Vec<Carried>,
 }
 
 /// `FMODE_READ` and `FMODE_WRITE` (include/linux/fs.h).
@@ -81,6 +89,16 @@ impl Decoder {
     #[must_use]
     pub fn of_capture() -> Self {
         Self { clean: true, ..Self::default() }
+    }
+
+    /// Recognises these tokens from now on.
+    pub fn know(&mut self, tokens: Arc<NeedleSet>) {
+        self.known = Some(tokens).filter(|tokens| !tokens.is_empty());
+    }
+
+    /// The known tokens that the program of the last record was started with.
+    pub fn take_carried(&mut self) -> Vec<Carried> {
+        std::mem::take(&mut self.carried)
     }
 
     /// Decodes one record.
@@ -122,6 +140,7 @@ impl Decoder {
         // A cut name would be that of another file. The interpreter's arguments have it as well, and more of it.
         let has_script = flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED);
 
+        self.carried = self.known.as_ref().map(|known| carried::find(known, args, environment)).unwrap_or_default();
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut texts = Writer::begin(&mut scratch);
         join(path, path_truncated, texts.bytes());
@@ -163,7 +182,18 @@ impl Decoder {
             return;
         }
         let cut = truncated && !bytes.ends_with(&[0]);
-        redact::each(strings(bytes), cut, |arg| out.close(&[arg.as_bytes()]));
+        let tokens = self.carried.iter().filter_map(|carried| match carried.place {
+            carried::Place::Argument(number) => Some(number),
+            carried::Place::Variable(_) => None,
+        });
+        let tokens: Vec<u16> = tokens.collect();
+        let mut number = 0;
+        redact::each(strings(bytes), cut, |arg| {
+            // What is known to be a token need not look like one.
+            let arg = if tokens.contains(&number) { redact::REDACTED } else { arg };
+            out.close(&[arg.as_bytes()]);
+            number = number.saturating_add(1);
+        });
     }
 
     /// The variables that may pass. A last entry that was cut is dropped: its value would be wrong.

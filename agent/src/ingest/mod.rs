@@ -1,5 +1,6 @@
 //! From the rings to observations in the order of kernel time.
 
+pub mod carried;
 pub mod clock;
 pub mod decode;
 pub mod loading;

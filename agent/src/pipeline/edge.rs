@@ -29,6 +29,7 @@ use crate::{
     probe::keys::{Keys, KeysError},
     readers::Record,
     telemetry::{events, metrics::Metrics},
+    token::scan::NeedleSet,
 };
 
 /// Most files that are kept over a full look because they were learnt of meanwhile. Others are found by the next one.
@@ -133,6 +134,11 @@ impl Edge {
         if let Some(tokens) = &self.tokens {
             tokens.look(Request::of(path, &self.catalogue, homes, overrides));
         }
+    }
+
+    /// The tokens that lie in stores, if they are others than the last time.
+    pub(super) fn known_tokens(&self) -> Option<Arc<NeedleSet>> {
+        self.tokens.as_ref().and_then(Tokens::known)
     }
 
     /// What lies in the files that were looked at.

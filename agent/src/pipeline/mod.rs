@@ -48,7 +48,7 @@ use crate::{
     ingest::{
         clock::{self, Clock},
         decode::Decoder,
-        observation::KernelTime,
+        observation::{KernelTime, Observation},
         ring::Drained,
         sequence::Ring,
     },
@@ -109,6 +109,11 @@ impl Flow {
             Ok(decoded) => {
                 let newest = &mut self.newest[usize::from(ring == Ring::Life)];
                 *newest = (*newest).max(decoded.observation.time());
+                let tokens = self.decoder.take_carried();
+                if let (false, Observation::Exec(exec)) = (tokens.is_empty(), &decoded.observation) {
+                    let (time, process) = (exec.time, exec.task.key);
+                    self.feed(Input::Carried { time, process, tokens }, &mut |_| ());
+                }
                 if let Some(recorder) = &mut self.recorder {
                     recorder.record(ring, bytes, &decoded);
                 }
@@ -296,6 +301,9 @@ impl Pipeline {
         }
         if self.edge.holders.due(now) {
             self.look_at_holders(now);
+        }
+        if let Some(known) = self.edge.known_tokens() {
+            self.flow.decoder.know(known);
         }
         for input in self.edge.cores.look(now).into_iter().chain(self.edge.looked(now)) {
             self.feed(input);

@@ -26,6 +26,7 @@ use crate::{
         extract::{Content, extract_all},
         fingerprint::Key,
         read,
+        scan::{NeedleSet, Needles},
         secret::Secret,
     },
 };
@@ -68,6 +69,7 @@ impl Request {
 pub(super) struct Tokens {
     requests: mpsc::SyncSender<Request>,
     looks: mpsc::Receiver<Look>,
+    known: mpsc::Receiver<Arc<NeedleSet>>,
 }
 
 impl Tokens {
@@ -78,9 +80,19 @@ impl Tokens {
     pub(super) fn start(catalogue: Arc<Catalogue>, key: Key, metrics: Metrics) -> io::Result<Self> {
         let (requests, receive) = mpsc::sync_channel(FILES);
         let (send, looks) = mpsc::sync_channel(1024);
-        let looker = Looker { catalogue, key, metrics, files: HashMap::new(), due: BTreeMap::new(), looks: send };
+        let (tell, known) = mpsc::channel();
+        let looker = Looker {
+            catalogue,
+            key,
+            metrics,
+            files: HashMap::new(),
+            due: BTreeMap::new(),
+            needles: HashMap::new(),
+            looks: send,
+            known: tell,
+        };
         thread::Builder::new().name("tokens".into()).spawn(move || looker.run(&receive))?;
-        Ok(Self { requests, looks })
+        Ok(Self { requests, looks, known })
     }
 
     /// Has a file looked at. A full queue leaves it to the next look at all names.
@@ -90,6 +102,11 @@ impl Tokens {
         {
             tracing::debug!("too many stores wait to be looked at; the next look at all names takes them in");
         }
+    }
+
+    /// How to recognise all tokens that lie in stores, if they are others than at the last call.
+    pub(super) fn known(&self) -> Option<Arc<NeedleSet>> {
+        self.known.try_iter().last()
     }
 
     /// What was found since the last call.
@@ -135,7 +152,10 @@ struct Looker {
     files: HashMap<PathBuf, File>,
     /// When which file is to be looked at.
     due: BTreeMap<(Instant, PathBuf), ()>,
+    /// How to recognise the tokens of each file.
+    needles: HashMap<PathBuf, Vec<Needles>>,
     looks: mpsc::SyncSender<Look>,
+    known: mpsc::Sender<Arc<NeedleSet>>,
 }
 
 impl Looker {
@@ -185,6 +205,7 @@ impl Looker {
     }
 
     fn look_at_due(&mut self) -> Result<(), Ended> {
+        let mut changed = false;
         let view = View::open(Path::new("/")).ok();
         let mut gatherer = view.as_ref().map(Gatherer::new);
         while let Some(entry) = self.due.first_entry() {
@@ -206,33 +227,45 @@ impl Looker {
             }
             file.stat = before;
             let gone = before.is_none();
-            let look = self.look(&path, gatherer.as_mut());
+            let (look, needles) = self.look(&path, gatherer.as_mut());
             if gone {
                 self.files.remove(&path);
             }
+            let before = if needles.is_empty() {
+                self.needles.remove(&path)
+            } else {
+                self.needles.insert(path, needles.clone())
+            };
+            changed |= before.unwrap_or_default() != needles;
             self.looks.send(look).map_err(|_| Ended)?;
+        }
+        if changed {
+            let known = NeedleSet::new(&self.key, self.needles.values().flatten());
+            self.known.send(Arc::new(known)).map_err(|_| Ended)?;
         }
         Ok(())
     }
 
-    /// What lies in a file now.
-    fn look(&self, path: &Path, gatherer: Option<&mut Gatherer<'_>>) -> Look {
-        let Some(file) = self.files.get(path) else { return gone(path) };
+    /// What lies in a file now, and how to recognise it elsewhere.
+    fn look(&self, path: &Path, gatherer: Option<&mut Gatherer<'_>>) -> (Look, Vec<Needles>) {
+        let Some(file) = self.files.get(path) else { return (gone(path), Vec::new()) };
         let read = match read::read(path) {
             Ok(read) => read,
             Err(error) => {
                 if path.exists() {
                     tracing::debug!(%error, "a store could not be looked at");
                 }
-                return gone(path);
+                return (gone(path), Vec::new());
             }
         };
         let stores: Vec<_> = file.stores.iter().filter_map(|id| self.catalogue.store(id)).collect();
         let wal = read.wal.as_ref().map(Secret::expose);
         let content = Content { path, bytes: read.bytes.expose(), wal, written: read.written };
-        let mut tokens = Vec::new();
+        let (mut tokens, mut needles) = (Vec::new(), Vec::new());
         for (store, extraction) in extract_all(&stores, &content) {
             events::StoreExtracted { store: &store.id, extraction: &extraction }.emit(&self.metrics);
+            // Of what is too short or too plain nothing can be recognised.
+            needles.extend(extraction.tokens.iter().filter_map(|token| Needles::of(&self.key, &token.secret).ok()));
             tokens.extend(extraction.known(&self.key, &store.id, path));
         }
         let exposures = match (gatherer, tokens.is_empty()) {
@@ -240,7 +273,7 @@ impl Looker {
             _ => Vec::new(),
         };
         let written = read.written.or(Some(Timestamp::UNIX_EPOCH));
-        Look { path: path.to_owned(), stores: file.stores.clone(), tokens, written, exposures }
+        (Look { path: path.to_owned(), stores: file.stores.clone(), tokens, written, exposures }, needles)
     }
 
     fn exposures(&self, path: &Path, file: &File, gatherer: &mut Gatherer<'_>) -> Vec<Exposed> {

@@ -4,6 +4,7 @@
 mod action;
 mod actors;
 mod agent;
+mod arguments;
 mod bad_input;
 mod captures;
 mod ci;

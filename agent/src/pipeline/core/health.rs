@@ -113,7 +113,9 @@ impl Core {
             ("lineage_ancestor", stats.evicted_ancestor),
             ("lineage_alive", stats.evicted_alive),
         ];
-        for (table, total) in self.engine.evictions().into_iter().chain(lineage).chain(self.dumps.evictions()) {
+        let tokens = [("tokens", self.lifecycle.evicted()), ("carried", self.carried.evicted())];
+        let tables = self.engine.evictions().into_iter().chain(lineage).chain(self.dumps.evictions()).chain(tokens);
+        for (table, total) in tables {
             let before = self.health.evicted.insert(table, total).unwrap_or(0);
             if total > before {
                 out(Output::Evicted { table, count: total - before });

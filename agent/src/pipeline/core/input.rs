@@ -12,7 +12,7 @@ use crate::{
         lifecycle::{self, Look, Tracked},
     },
     finding::model::Finding,
-    ingest::{clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
+    ingest::{carried::Carried, clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
         actor::Class,
         ci::Ci,
@@ -88,6 +88,15 @@ pub enum Input {
         time: KernelTime,
         /// What was known.
         tokens: Vec<Tracked>,
+    },
+    /// The next record of process life is of a program that was started with known tokens.
+    Carried {
+        /// When.
+        time: KernelTime,
+        /// By which process.
+        process: ProcessKey,
+        /// Which, and where they stand.
+        tokens: Vec<Carried>,
     },
     /// A file of stores was looked at (see `pipeline/tokens.rs`).
     Looked {

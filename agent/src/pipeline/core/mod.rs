@@ -5,6 +5,7 @@
 //!
 //! A new kind of observation needs an arm in [`Core::observe`].
 
+mod carried;
 mod changes;
 mod dumps;
 mod handover;
@@ -25,7 +26,10 @@ use jiff::Timestamp;
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
 pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
-use self::{dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes, readers::Readers};
+use self::{
+    carried::CarriedBy, dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes,
+    readers::Readers,
+};
 use crate::{
     catalogue::{
         Catalogue,
@@ -124,6 +128,7 @@ pub struct Core {
     dumps: Dumps,
     readers: Readers,
     lifecycle: Lifecycle,
+    carried: CarriedBy,
     /// When the agent started: what was written before was there before.
     started: Timestamp,
     engine: Engine,
@@ -158,6 +163,7 @@ impl Core {
             dumps: Dumps::default(),
             readers: Readers::default(),
             lifecycle: Lifecycle::default(),
+            carried: CarriedBy::default(),
             started: Timestamp::MAX,
             engine: Engine::new(setup.salt),
             health: Health::default(),
@@ -202,6 +208,7 @@ impl Core {
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
             Input::Policy(policy) => self.adopt(*policy),
             Input::Tokens { time, tokens } => self.restore(time, tokens),
+            Input::Carried { time, process, tokens } => self.carried.note(process, time, tokens),
             Input::Looked { time, look } => self.looked(time, &look, out),
         }
     }
@@ -290,7 +297,10 @@ impl Core {
         }
         match observation {
             Observation::Dump(dump) => self.dumped(dump, out),
-            Observation::Exec(exec) => self.started(exec, world, out),
+            Observation::Exec(exec) => {
+                self.started(exec, world, out);
+                self.carries(exec, world, out);
+            }
             Observation::Exit(exit) => self.session_ended(exit.process, exit.time, out),
             Observation::Connect(connect) if !connect.canary => self.connected(connect, world, out),
             _ => {}
