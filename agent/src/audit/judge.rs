@@ -6,7 +6,7 @@ use super::model::{Finding, StoreFile};
 use crate::{
     catalogue::{
         Catalogue,
-        model::{Holds, Keyring, Kind, Store},
+        model::{Holds, Keyring, Kind, NotExtracted, Store},
     },
     finding::{detector::DetectorId, severity::Severity, visible},
     token::model::{Facts, Known, Lifetime, Protection},
@@ -41,13 +41,15 @@ pub fn store(file: &StoreFile, catalogue: &Catalogue, now: Timestamp) -> Vec<Fin
 
 /// What the file itself says: it matters as much as what lies in it.
 fn exposed(file: &StoreFile, entry: Option<&Store>, findings: &mut Vec<Finding>) {
-    // There is nothing in it to take: it is empty, only says where tokens are, or holds some at times and not now.
-    let elsewhere = !file.references.is_empty() || file.holds == Holds::Perhaps;
-    if file.tokens.is_empty() && (file.size == 0 || (file.problems.is_empty() && elsewhere)) {
+    let why = entry.and_then(|entry| entry.not_extracted);
+    let closed = matches!(why, Some(NotExtracted::Encrypted | NotExtracted::Unreadable));
+    // There is nothing in it to take: it is empty, or was understood and holds none, at least not now.
+    if file.tokens.is_empty() && (file.size == 0 || (file.problems.is_empty() && !closed)) {
         return;
     }
-    let encrypted =
+    let all_encrypted =
         !file.tokens.is_empty() && file.tokens.iter().all(|token| token.facts.protection == Protection::Encrypted);
+    let encrypted = all_encrypted || (file.tokens.is_empty() && why == Some(NotExtracted::Encrypted));
     for exposure in &file.exposures {
         let mut severity = exposure.severity();
         if encrypted || (file.tokens.is_empty() && file.holds == Holds::Perhaps) {

@@ -1,9 +1,6 @@
 //! What one store's file holds, and who else can get at it.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -16,28 +13,41 @@ use super::{
 use crate::{
     catalogue::{
         matcher::primary_first,
-        model::{Holds, Role, Store},
+        model::{Holds, Kind, Role, Store},
     },
     posture::{self, Expected, gather::Gatherer},
     token::{
-        model::{Extraction, Known, Reference},
+        extract::{Content, extract_all, limits::MAX_BYTES},
+        model::{Known, Reference, Token},
+        scan::{MOST_TOKENS, NeedleSet, Needles},
         secret::Secret,
     },
 };
 
+/// What a SQLite database begins with.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
 /// Looks at one store's file after the other.
-#[derive(Debug)]
 pub struct Looker<'a> {
     scope: &'a Scope,
     inputs: &'a Inputs<'a>,
     gatherer: Gatherer<'a>,
+    needles: Vec<Needles>,
+    not_searched: u64,
 }
 
 impl<'a> Looker<'a> {
     /// For the files of a scope.
     #[must_use]
     pub const fn new(scope: &'a Scope, inputs: &'a Inputs<'a>) -> Self {
-        Self { scope, inputs, gatherer: Gatherer::new(&scope.view) }
+        Self { scope, inputs, gatherer: Gatherer::new(&scope.view), needles: Vec::new(), not_searched: 0 }
+    }
+
+    /// What it takes to find every token that was met, and the number of those that cannot be looked for: too short, made
+    /// of words, or too many.
+    #[must_use]
+    pub fn into_needles(self) -> (NeedleSet, u64) {
+        (NeedleSet::new(self.inputs.key, &self.needles), self.not_searched)
     }
 
     /// Everything about one file.
@@ -79,9 +89,6 @@ impl<'a> Looker<'a> {
     }
 }
 
-/// Largest file of a store that is read, in bytes.
-const MAX_STORE: u64 = 64 << 20;
-
 /// What a store's file holds, without its tokens.
 #[derive(Debug, Default)]
 struct Held {
@@ -91,8 +98,8 @@ struct Held {
 }
 
 impl Looker<'_> {
-    /// Takes the tokens out by the rules of every store that shares the file; each token counts for the first that knows it.
-    fn extract(&self, stores: &[&Store], path: &Path, written: Option<Timestamp>) -> Held {
+    /// Takes the tokens out by the rules of every store that shares the file.
+    fn extract(&mut self, stores: &[&Store], path: &Path, written: Option<Timestamp>) -> Held {
         let mut held = Held::default();
         let bytes = match self.read(path) {
             Ok(bytes) => bytes,
@@ -101,26 +108,43 @@ impl Looker<'_> {
                 return held;
             }
         };
-        let wal = self.read(&beside(path, "-wal")).ok();
-        let mut seen = BTreeSet::new();
-        for store in stores {
-            let wal = wal.as_ref().map(Secret::expose);
-            let content = Content { path, bytes: bytes.expose(), wal, written };
-            let Extraction { tokens, references, problems } = extract(store, &content);
-            let extraction = Extraction { tokens, ..Extraction::default() };
-            let known = extraction.known(self.inputs.key, &store.id, path);
-            held.tokens.extend(known.into_iter().filter(|known| seen.insert(known.fingerprint)));
-            held.references.extend(references);
-            held.problems.extend(problems);
+        let wal = bytes.expose().starts_with(SQLITE).then(|| self.read(&beside(path, "-wal")).ok()).flatten();
+        let content = Content { path, bytes: bytes.expose(), wal: wal.as_ref().map(Secret::expose), written };
+        for (store, extraction) in extract_all(stores, &content) {
+            for token in &extraction.tokens {
+                self.needles(token);
+            }
+            held.references.extend(extraction.references.iter().cloned());
+            held.problems.extend(extraction.problems.iter().cloned());
+            held.tokens.extend(extraction.known(self.inputs.key, &store.id, path));
         }
         held.references.dedup();
+        held.problems.sort_unstable();
         held.problems.dedup();
         held
     }
 
-    fn read(&self, path: &Path) -> std::io::Result<Secret> {
-        self.scope.view.read(path, MAX_STORE).map(Secret::new)
+    /// Keeps what it takes to find the token elsewhere.
+    fn needles(&mut self, token: &Token) {
+        if self.needles.len() >= MOST_TOKENS {
+            self.not_searched += 1;
+        } else if wanted(token.facts.kind) {
+            match Needles::of(self.inputs.key, &token.secret) {
+                Ok(needles) => self.needles.push(needles),
+                Err(_) => self.not_searched += 1,
+            }
+        }
     }
+
+    fn read(&self, path: &Path) -> std::io::Result<Secret> {
+        // One byte more, so that extraction can say that it is too large.
+        self.scope.view.read(path, MAX_BYTES as u64 + 1).map(Secret::new)
+    }
+}
+
+/// Is it secret at all?
+const fn wanted(kind: Kind) -> bool {
+    !matches!(kind, Kind::Metadata | Kind::ConfigWithHelper | Kind::AgentSocket)
 }
 
 /// The file of that name with something added.
@@ -128,16 +152,4 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-// Until extraction is merged.
-struct Content<'a> {
-    path: &'a Path,
-    bytes: &'a [u8],
-    wal: Option<&'a [u8]>,
-    written: Option<Timestamp>,
-}
-fn extract(_store: &Store, content: &Content<'_>) -> Extraction {
-    let _ = (content.path, content.bytes, content.wal, content.written);
-    Extraction::default()
 }

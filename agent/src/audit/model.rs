@@ -37,6 +37,8 @@ pub struct Report {
     pub stores: Vec<StoreFile>,
     /// What is wrong, what to do first at the beginning.
     pub findings: Vec<Finding>,
+    /// Tokens of stores that were not looked for in other files: too short, made of words, or too many.
+    pub not_searched: u64,
     /// What was looked at, and what was not.
     pub counts: Counts,
 }
@@ -156,6 +158,8 @@ pub enum Skipped {
     Cut,
     /// Beyond the most findings that are kept.
     TooMany,
+    /// A planted decoy.
+    Decoy,
 }
 
 impl Skipped {
@@ -173,6 +177,7 @@ impl Skipped {
             Self::Binary => "binary",
             Self::Cut => "cut",
             Self::TooMany => "too-many",
+            Self::Decoy => "decoy",
         }
     }
 
@@ -190,6 +195,7 @@ impl Skipped {
             Self::Binary => "binary: searched for known tokens only",
             Self::Cut => "searches cut at a limit",
             Self::TooMany => "findings beyond the most that are kept",
+            Self::Decoy => "planted decoys, not touched",
         }
     }
 }

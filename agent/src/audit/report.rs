@@ -1,6 +1,10 @@
 //! The forms of a report. No token or part of one is in any: what the model holds are facts and fingerprints.
 
+mod chart;
+pub mod clean;
+pub mod html;
 pub mod json;
+pub mod sarif;
 pub mod text;
 
 use std::{collections::BTreeMap, path::Path};

@@ -17,6 +17,10 @@ use crate::{
 /// Largest user database that is read, in bytes.
 const MAX_PASSWD: u64 = 16 << 20;
 
+/// What is searched besides homes when all users are looked at: where people put files by hand, and logs.
+const SYSTEM: &[&str] =
+    &["/etc", "/opt", "/srv", "/tmp", "/usr/local", "/var/log", "/var/spool/cron", "/var/tmp", "/var/www"];
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -84,7 +88,16 @@ impl Scope {
         let known_homes = Homes::new(homes.iter().map(|home| home.path.clone()));
         let searched = match whose {
             Whose::Root(_) => vec![PathBuf::from("/")],
-            _ => outermost(homes.iter().map(|home| &home.path).filter(|home| !system_home(home))),
+            // Also where a home is unusual; but the home of a daemon may be everything.
+            Whose::User(_) => {
+                homes.iter().map(|home| home.path.clone()).filter(|home| home.parent().is_some()).collect()
+            }
+            Whose::All => {
+                let system = SYSTEM.iter().map(|path| view.real(Path::new(path)).unwrap_or_else(|_| path.into()));
+                let system = system.filter(|path| is_directory(path));
+                let homes = homes.iter().map(|home| home.path.clone()).filter(|home| !system_home(home));
+                outermost(homes.chain(system))
+            }
         };
         let system = !matches!(whose, Whose::User(_));
         Ok(Self { view, homes, known_homes, system, searched, overrides: environment, words, names })
@@ -93,7 +106,9 @@ impl Scope {
     /// The home that a path lies in: the innermost.
     #[must_use]
     pub fn home_of(&self, path: &Path) -> Option<&Home> {
-        let inside = self.homes.iter().filter(|home| path.starts_with(&home.path) && !system_home(&home.path));
+        let one = !self.system;
+        let own = |home: &&Home| home.path.parent().is_some() && (one || !system_home(&home.path));
+        let inside = self.homes.iter().filter(own).filter(|home| path.starts_with(&home.path));
         inside.max_by_key(|home| home.path.as_os_str().len())
     }
 
@@ -133,13 +148,13 @@ fn homes(view: &View, users: &[User]) -> Vec<Home> {
 }
 
 /// Those that lie in no other.
-fn outermost<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
-    let mut sorted: Vec<&PathBuf> = paths.collect();
+fn outermost(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut sorted: Vec<PathBuf> = paths.collect();
     sorted.sort();
     let mut kept: Vec<PathBuf> = Vec::new();
     for path in sorted {
         if !kept.iter().any(|above| path.starts_with(above)) {
-            kept.push(path.clone());
+            kept.push(path);
         }
     }
     kept
@@ -171,6 +186,6 @@ mod tests {
     #[test]
     fn a_home_in_a_home_is_searched_once() {
         let paths = ["/home/ann", "/home/ann/ci", "/home/anna"].map(PathBuf::from);
-        assert_eq!(outermost(paths.iter()), ["/home/ann", "/home/anna"].map(PathBuf::from));
+        assert_eq!(outermost(paths.into_iter()), ["/home/ann", "/home/anna"].map(PathBuf::from));
     }
 }

@@ -1,4 +1,8 @@
+mod outside;
+mod seeds;
+
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -18,37 +22,46 @@ use crate::{
     token::{
         fingerprint::{KEY_BYTES, Key},
         model::{Facts, Known, Lifetime, Protection},
+        scan::NeedleSet,
     },
 };
 
+/// What fingerprints of tests are made with.
+const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
+
 /// A root with a user, and what else a test needs.
-pub(super) struct Image(tempfile::TempDir);
+struct Image(tempfile::TempDir, HashSet<PathBuf>);
 
 impl Image {
-    pub(super) fn new() -> Self {
-        let image = Self(tempfile::tempdir().unwrap());
+    fn new() -> Self {
+        let image = Self(tempfile::tempdir().unwrap(), HashSet::new());
         image.write("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
         image.write("home/ann/.profile", "");
         image
     }
 
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    pub(super) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub(super) fn audit(&self) -> Report {
+    fn audit(&self) -> Report {
+        self.audited().0
+    }
+
+    fn audited(&self) -> (Report, NeedleSet) {
         let scope = Scope::new(&Whose::Root(self.0.path().to_owned()), EnvOverrides::new()).unwrap();
         let catalogue = shipped_catalogue();
-        let key = Key::new([7; KEY_BYTES]);
+        let key = Key::new(KEY);
         let time = Timestamp::now();
-        let inputs = Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time };
+        let inputs =
+            Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true, decoys: &self.1 };
         audit(&scope, &inputs, &Progress::silent())
     }
 }
@@ -188,21 +201,24 @@ fn an_exposure_matters_as_much_as_what_lies_there() {
     };
     assert_eq!(severity(|_| {}), Some(Severity::High));
     assert_eq!(severity(|file| file.tokens[0].facts.protection = Protection::Encrypted), Some(Severity::Low));
-    assert_eq!(severity(|file| file.tokens.clear()), Some(Severity::High), "what lies there is not known");
-    assert_eq!(
-        severity(|file| {
-            file.tokens.clear();
-            file.size = 0;
-        }),
-        None
-    );
-    assert_eq!(
-        severity(|file| {
-            file.tokens.clear();
-            file.holds = Holds::Perhaps;
-        }),
-        None
-    );
+    let unknown = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+    };
+    assert_eq!(severity(unknown), Some(Severity::High), "what lies there is not known");
+    assert_eq!(severity(|file| file.tokens.clear()), None, "it was understood");
+    let perhaps = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+        file.holds = Holds::Perhaps;
+    };
+    assert_eq!(severity(perhaps), Some(Severity::Low));
+    let empty = |file: &mut StoreFile| {
+        file.tokens.clear();
+        file.problems.push("is broken".to_owned());
+        file.size = 0;
+    };
+    assert_eq!(severity(empty), None);
 }
 
 #[test]

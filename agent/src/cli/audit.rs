@@ -1,9 +1,10 @@
 //! `tokenhound audit`: one pass over the stores of a user, of all users or of an unpacked root.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
@@ -19,8 +20,14 @@ use crate::{
         scope::{Scope, Whose},
     },
     catalogue::{self, Catalogue, homes::EnvOverrides},
+    decoy::record::Record,
     lineage::users::{User, Users},
-    token::fingerprint::{KEY_BYTES, Key},
+    state,
+    token::{
+        fingerprint::{KEY_BYTES, Key},
+        key,
+        scan::NeedleSet,
+    },
 };
 
 /// Arguments.
@@ -45,6 +52,12 @@ pub(super) struct Options {
     /// Exit with 3 if a finding is at or above this level.
     #[arg(long, value_name = "LEVEL", default_value = "none", value_parser = ci::FailOn::parse)]
     fail_on: ci::FailOn,
+    /// Look at stores only, not for their tokens in other files.
+    #[arg(long)]
+    stores_only: bool,
+    /// Directory with the machine's fingerprint key, which is made there if there is none [default: /var/lib/tokenhound].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
@@ -57,6 +70,10 @@ enum Format {
     Text,
     /// For programs: everything.
     Json,
+    /// For code-scanning views: SARIF 2.1.0.
+    Sarif,
+    /// For people: one page that needs nothing else.
+    Html,
 }
 
 /// Looks at it all and reports.
@@ -64,29 +81,45 @@ enum Format {
 /// # Errors
 /// When nobody can be looked at, or the report cannot be written.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
-    let directory = options.catalogue.as_deref().unwrap_or(std::path::Path::new(catalogue::DIRECTORY));
+    let directory = options.catalogue.as_deref().unwrap_or(Path::new(catalogue::DIRECTORY));
     let catalogue = Catalogue::load(directory).map_err(CliError::usage)?.catalogue;
     let (whose, environment) = whose(options, &catalogue)?;
     // Before the work: a place that cannot be written is a mistake of the caller.
     let output = options.output.as_deref().map(ci::create).transpose()?;
     let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
-    let (key, key_kind) = key()?;
-    let inputs = audit::Inputs { catalogue: &catalogue, key: &key, key_kind, time: Timestamp::now() };
-    let report = audit::audit(&scope, &inputs, &Progress::on_terminal());
-    write(options, &report, output)?;
+    let (key, key_kind) = key(options)?;
+    let decoys = decoys(options, &scope)?;
+    let inputs = audit::Inputs {
+        catalogue: &catalogue,
+        key: &key,
+        key_kind,
+        time: Timestamp::now(),
+        content: !options.stores_only,
+        decoys: &decoys,
+    };
+    let (report, needles) = audit::audit(&scope, &inputs, &Progress::on_terminal());
+    write(options, &report, &needles, output)?;
     let reached = options.fail_on.0.is_some_and(|level| report.findings.iter().any(|it| it.severity >= level));
     Ok(if reached { Exit::Findings } else { Exit::Success })
 }
 
-fn write(options: &Options, report: &Report, output: Option<std::fs::File>) -> Result<(), CliError> {
+fn write(
+    options: &Options,
+    report: &Report,
+    needles: &NeedleSet,
+    output: Option<std::fs::File>,
+) -> Result<(), CliError> {
     let colour = output.is_none() && std::io::stdout().is_terminal();
     let text = match options.format {
         Format::Text => report::text::render(report, report::text::Style { colour }),
         Format::Json => report::json::render(report),
+        Format::Sarif => report::sarif::render(report),
+        Format::Html => report::html::render(report),
     };
+    let text = report::clean::clean(text, needles);
     let Some(mut file) = output else { return super::print(&text) };
     file.write_all(text.as_bytes()).map_err(|error| {
-        let path = options.output.as_deref().unwrap_or(std::path::Path::new("the report")).display();
+        let path = options.output.as_deref().unwrap_or(Path::new("the report")).display();
         CliError::failure(format!("write the report to {path}: {error}; check the space left there"))
     })
 }
@@ -146,8 +179,12 @@ fn overrides(catalogue: &Catalogue) -> EnvOverrides {
     EnvOverrides::of(&values, std::env::current_dir().ok().as_deref())
 }
 
-/// What fingerprints are made with.
-fn key() -> Result<(Key, KeyKind), CliError> {
+/// What fingerprints are made with: the machine's key, which is root's, or one for this run.
+fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
+    if rustix::process::geteuid().is_root() {
+        let key = key::load_or_create(state_directory(options)).map_err(CliError::usage)?;
+        return Ok((key, KeyKind::Machine));
+    }
     let mut bytes = [0; KEY_BYTES];
     let mut filled = 0;
     while filled < KEY_BYTES {
@@ -156,4 +193,17 @@ fn key() -> Result<(Key, KeyKind), CliError> {
             .map_err(|error| CliError::failure(format!("get random bytes for a key: {error}")))?;
     }
     Ok((Key::new(bytes), KeyKind::Ephemeral))
+}
+
+fn state_directory(options: &Options) -> &Path {
+    options.state_dir.as_deref().unwrap_or(Path::new(state::DIRECTORY))
+}
+
+/// The decoys that were planted on this machine. Only root can know them.
+fn decoys(options: &Options, scope: &Scope) -> Result<HashSet<PathBuf>, CliError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(HashSet::new());
+    }
+    let record = Record::load(state_directory(options)).map_err(CliError::failure)?;
+    Ok(record.planted.into_iter().filter_map(|planted| scope.view.inside(&planted.path)).collect())
 }

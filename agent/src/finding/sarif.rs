@@ -1,5 +1,7 @@
 //! Findings as SARIF 2.1.0 (OASIS), for code-scanning views of CI systems.
 
+use std::{os::unix::ffi::OsStrExt, path::Path};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +19,11 @@ pub fn document(findings: &[Finding]) -> String {
     rules.dedup();
     let rules: Vec<Value> = rules.into_iter().map(|id| json!({ "id": id })).collect();
     let results: Vec<Value> = findings.iter().map(result).collect();
+    log(&rules, &results)
+}
+
+/// One SARIF log with one run of these results.
+pub(crate) fn log(rules: &[Value], results: &[Value]) -> String {
     let log = json!({
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
@@ -36,7 +43,7 @@ fn result(finding: &Finding) -> Value {
         "partialFingerprints": { "tokenhound/v1": finding.uid },
     });
     if let Target::File { path, .. } = &finding.target {
-        let uri = uri(&path.to_string_lossy());
+        let uri = uri(path);
         result["locations"] = json!([{ "physicalLocation": { "artifactLocation": { "uri": uri } } }]);
     } else {
         result["locations"] =
@@ -54,7 +61,7 @@ fn message(finding: &Finding) -> String {
 }
 
 /// SARIF 2.1.0, section 3.27.10.
-fn level(severity: Severity) -> &'static str {
+pub(crate) fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Informational => "note",
         Severity::Low | Severity::Medium => "warning",
@@ -63,9 +70,9 @@ fn level(severity: Severity) -> &'static str {
 }
 
 /// An absolute path as a `file` URI (RFC 8089), everything but unreserved characters and slashes encoded.
-fn uri(path: &str) -> String {
+pub(crate) fn uri(path: impl AsRef<Path>) -> String {
     let mut uri = String::from("file://");
-    for byte in path.bytes() {
+    for byte in path.as_ref().as_os_str().as_bytes().iter().copied() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
             other => uri.push_str(&format!("%{other:02X}")),

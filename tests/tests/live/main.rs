@@ -5,6 +5,7 @@ mod action;
 mod actors;
 mod agent;
 mod arguments;
+mod audit;
 mod bad_input;
 mod captures;
 mod ci;

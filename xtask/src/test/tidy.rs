@@ -19,7 +19,7 @@ const REGISTRIES: &[(&str, &str)] = &[
 
 /// Registries that also issue tokens: what their stores look like and where to revoke is the agent's business.
 const ISSUERS: &[(&str, &str)] = &[("pypi", ".org"), ("registry.npmjs", ".org")];
-const ISSUERS_IN: &[&str] = &["agent/", "tests/"];
+const ISSUERS_IN: &[&str] = &["agent/", "tests/", "docs/stores.md"];
 
 /// The hosts of the apt sources here, whatever they are.
 fn apt_hosts() -> Vec<String> {

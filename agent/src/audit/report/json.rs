@@ -39,6 +39,7 @@ pub fn render(report: &Report) -> String {
             "names": report.counts.names,
             "files": report.counts.files,
             "bytes": report.counts.bytes,
+            "tokens_not_searched": report.not_searched,
             "skipped": skipped,
         },
     });

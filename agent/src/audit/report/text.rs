@@ -101,7 +101,7 @@ fn stores(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn contents(store: &StoreFile, report: &Report) -> String {
+pub(super) fn contents(store: &StoreFile, report: &Report) -> String {
     let mut parts = vec![counted(store.tokens.len() as u64, "token", "tokens")];
     let mut kinds: Vec<&str> = store.tokens.iter().map(|token| token.facts.kind.name()).collect();
     kinds.sort_unstable();
@@ -129,6 +129,10 @@ fn tail(out: &mut String, report: &Report) -> std::fmt::Result {
         "\nLooked at {names} and into {} ({bytes:.1} MB) beside the stores.",
         counted(files, "file", "files")
     )?;
+    if report.not_searched > 0 {
+        let tokens = counted(report.not_searched, "token was", "tokens were");
+        writeln!(out, "  {tokens} not looked for in other files: too short, or made of words")?;
+    }
     for (why, count) in &counts.skipped {
         writeln!(out, "  {count} {}", why.words())?;
     }

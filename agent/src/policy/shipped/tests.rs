@@ -47,6 +47,20 @@ fn aws(chain: Chain) -> Access {
 }
 
 #[test]
+fn an_audit_by_root_is_no_theft() {
+    let policy = with("");
+    let tolerated = |access: &Access| policy.tolerates(access).is_some();
+    let audit = || process(4000, 700, "/usr/bin/tokenhound");
+    assert!(tolerated(&aws(cron(vec![audit()]))));
+    // A user, or a package's script, can make it load what they like.
+    assert!(!tolerated(&aws(under_shell(audit()))));
+    let npm =
+        with_script(process(3000, 700, "/usr/bin/node"), "/usr/lib/node_modules/npm/bin/npm-cli.js", Writable::No);
+    assert!(!tolerated(&aws(cron(vec![audit(), process(3900, 700, "/usr/bin/dash"), npm]))));
+    assert!(!tolerated(&aws(cron(vec![process(4000, 700, "/home/ann/bin/tokenhound")]))));
+}
+
+#[test]
 fn it_is_right_and_each_rule_says_where_its_fact_comes_from() {
     let rules = rules().unwrap_or_else(|problems| panic!("{problems}"));
     assert!(rules.len() > 20 && rules.iter().all(|rule| rule.shipped));

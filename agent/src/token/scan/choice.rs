@@ -54,21 +54,26 @@ fn distinct(bytes: &[u8]) -> usize {
 /// Of a secret of several lines, such as a PEM key, one line of private material: copies are indented, joined, given
 /// other line ends or escaped ones, but a line stays a line.
 ///
-/// The last lines hold comment and padding, the first ones header and public key: in PKCS#1, PKCS#8 and OpenSSH alike
-/// the private numbers begin in the first half and go on to the end. Short keys on curves are the exception: SEC1
-/// (`EC PRIVATE KEY`) begins with the private number and ends with the public one.
+/// The last lines hold comment and padding, the first ones header and public key: in long keys of PKCS#1, PKCS#8 and PGP
+/// the private numbers begin in the first half and go on to the end. Keys on curves are short: PKCS#8 has the private
+/// number in the first two lines and then the public one, SEC1 (`EC PRIVATE KEY`) begins with it. PuTTY says where the
+/// private part begins.
 fn private_line(token: &[u8]) -> Option<Range<usize>> {
-    let body = lines(token);
-    let count = body.len();
-    if count == 0 || (count == 1 && body[0].len() == token.trim_ascii().len()) {
+    let mut body = lines(token);
+    if body.len() == 1 && body[0].len() == token.trim_ascii().len() {
         return None;
     }
+    if let Some(begin) = find(token, b"Private-Lines:") {
+        body.retain(|line| line.start > begin);
+    }
+    let count = body.len();
     let wanted = match count {
-        1 | 2 => 0,
-        3 if has(token, b"EC PRIVATE KEY") => 0,
-        3 => 1,
-        _ if has(token, b"OPENSSH PRIVATE KEY") => openssh_line(token, &body),
-        _ => (count * 7 / 10).min(count - 2),
+        0 => return None,
+        _ if find(token, b"OPENSSH PRIVATE KEY").is_some() => openssh_line(token, &body),
+        _ if find(token, b"Private-Lines:").is_some() => count / 2,
+        1..=6 if count < 3 || find(token, b"EC PRIVATE KEY").is_some() => 0,
+        3..=6 => 1,
+        _ => count * 7 / 10,
     };
     body.get(wanted).filter(|line| line.len() >= SHORTEST).cloned()
 }
@@ -92,8 +97,8 @@ fn lines(token: &[u8]) -> Vec<Range<usize>> {
 /// key and again a public key, and ends with comment and padding, whose length only the key itself says (`PROTOCOL.key`
 /// of OpenSSH). An encrypted part is as good anywhere.
 fn openssh_line(token: &[u8], body: &[Range<usize>]) -> usize {
-    let last = body.len() - 2;
-    private_end(token, body).map_or(last, |end| {
+    let full = body[0].len();
+    private_end(token, body).map_or(body.len().saturating_sub(2), |end| {
         // Base64 characters before the end of the last private number.
         let mut characters = end * 4 / 3;
         let mut wanted = 0;
@@ -105,7 +110,7 @@ fn openssh_line(token: &[u8], body: &[Range<usize>]) -> usize {
             characters -= line.len();
         }
         // Where the number ends in the first third of its line, most of it is in the line before.
-        if characters * 3 < body[wanted].len() { wanted.saturating_sub(1) } else { wanted }
+        if characters * 3 < full { wanted.saturating_sub(1) } else { wanted }
     })
 }
 
@@ -136,12 +141,12 @@ fn private_end(token: &[u8], body: &[Range<usize>]) -> Option<usize> {
         private = std::mem::replace(&mut before, field);
     }
     // In an Ed25519 key the second half of the private number is the public one again.
-    let half = if has(&bytes[..80.min(bytes.len())], b"ssh-ed25519") { private.len() / 2 } else { 0 };
+    let half = if find(&bytes[..80.min(bytes.len())], b"ssh-ed25519").is_some() { private.len() / 2 } else { 0 };
     Some(private.end - half)
 }
 
-fn has(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, wanted)
 }
 
 #[cfg(test)]
@@ -175,11 +180,67 @@ mod tests {
         };
         let lines: Vec<String> = ('a'..='z').map(line).collect();
         assert_eq!(chosen(&pem("PRIVATE KEY", &lines)), line('s'));
-        assert_eq!(chosen(&pem("PRIVATE KEY", &lines[..3])), line('b'));
-        assert_eq!(chosen(&pem("EC PRIVATE KEY", &lines[..3])), line('a'));
+        for short in 3..7 {
+            assert_eq!(chosen(&pem("PRIVATE KEY", &lines[..short])), line('b'));
+            assert_eq!(chosen(&pem("EC PRIVATE KEY", &lines[..short])), line('a'));
+        }
+        let putty =
+            format!("Public-Lines: 2\n{}\nPrivate-Lines: 1\n{}\nPrivate-MAC: 00\n", lines[..2].join("\n"), lines[2]);
+        assert_eq!(chosen(&putty), line('c'));
         assert_eq!(chosen(&pem("PRIVATE KEY", &lines[..1])), line('a'));
         let with_header = format!("Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{}", lines[..10].join("\n"));
         assert_eq!(chosen(&pem("RSA PRIVATE KEY", &[with_header])), line('h'));
         assert_eq!(chosen(&pem("PRIVATE KEY", &lines).replace('\n', "\r\n    ")), line('s'));
+    }
+
+    /// What `ssh-keygen` writes (`PROTOCOL.key` of OpenSSH), with numbers made up of one byte each.
+    fn openssh(kind: &str, public: &[&[u8]], private: &[&[u8]], comment: usize) -> String {
+        let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+        let key = |parts: &[&[u8]]| -> Vec<u8> {
+            [kind.as_bytes()].iter().chain(parts).flat_map(|part| string(part)).collect()
+        };
+        let mut part = [&[7; 8][..], &key(private), &string(&vec![b'c'; comment])].concat();
+        part.extend(1..=(part.len().next_multiple_of(8) - part.len()) as u8);
+        let blob = [
+            b"openssh-key-v1\0",
+            &[string(b"none"), string(b"none"), string(b""), vec![0, 0, 0, 1]].concat()[..],
+            &string(&key(public)),
+            &string(&part),
+        ]
+        .concat();
+        let text = data_encoding::BASE64.encode(&blob);
+        let lines: Vec<_> = text.as_bytes().chunks(70).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn of_an_openssh_key_it_is_mostly_the_private_number() {
+        let (public, private) = ([0x11; 400], [0xff; 400]);
+        for comment in [0, 7, 20, 60, 120, 250] {
+            let ed25519 = [&private[..32], &public[..32]].concat();
+            for (kind, publics, privates) in [
+                ("ssh-ed25519", vec![&public[..32]], vec![&public[..32], &ed25519]),
+                (
+                    "ecdsa-sha2-nistp256",
+                    vec![b"nistp256", &public[..65]],
+                    vec![b"nistp256", &public[..65], &private[..33]],
+                ),
+                (
+                    "ecdsa-sha2-nistp521",
+                    vec![b"nistp521", &public[..133]],
+                    vec![b"nistp521", &public[..133], &private[..66]],
+                ),
+                (
+                    "ssh-rsa",
+                    vec![&public[..3], &public[..257]],
+                    vec![&public[..257], &public[..3], &private[..257], &private[..129]],
+                ),
+            ] {
+                let key = openssh(kind, &publics, &privates, comment);
+                // All ones are slashes.
+                let slashes = chosen(&key).bytes().filter(|byte| *byte == b'/').count();
+                assert!(slashes >= 20, "{kind} {comment}: {}", chosen(&key));
+            }
+        }
     }
 }
