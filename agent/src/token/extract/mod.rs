@@ -196,7 +196,8 @@ impl Work<'_> {
             issued: times.issued(selector, found),
             expires: times.expires(selector, kind, found),
             written: self.content.written,
-            file: self.content.bytes,
+            // Of a file that is a key. Elsewhere the certificate has a field, and thousands of tokens share the file.
+            file: if selector.find.place == Place::File { self.content.bytes } else { &found.bytes },
         };
         describe::describe(self.store, &field)
     }
