@@ -166,19 +166,24 @@ fn protection(store: &Store) -> Protection {
 /// A host in the label that is not in the selector: `machine example.invalid#password`, `/auths/https:~1~1host~1v1~1/auth`.
 fn host(field: &Field<'_>) -> Option<String> {
     let label = field.label.replace("~1", "/");
-    let words = label.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':')));
-    let host = |word: &&str| {
-        let (name, port) = word.split_once(':').unwrap_or((word, "0"));
-        let labels: Vec<&str> = name.split('.').collect();
-        labels.len() > 1
-            && labels.iter().all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
-            && labels.last().is_some_and(|top| top.len() > 1 || top.bytes().all(|byte| byte.is_ascii_digit()))
-            && !port.is_empty()
-            && port.bytes().all(|byte| byte.is_ascii_digit())
-            && name.len() <= 253
-            && !field.selector.contains(*word)
+    // With `@` it is somebody's address.
+    let words = label.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '@')));
+    let mut words = words.map(|word| word.trim_matches(':'));
+    words.find(|word| is_host(word) && !field.selector.contains(*word)).map(str::to_owned)
+}
+
+/// A name of at least two labels, or four numbers; perhaps with a port.
+fn is_host(word: &str) -> bool {
+    let (name, port) = word.split_once(':').unwrap_or((word, "0"));
+    let labels: Vec<&str> = name.split('.').collect();
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let label = |text: &&str| {
+        let inside = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        inside && !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
     };
-    words.map(|word| word.trim_matches(':')).find(host).map(str::to_owned)
+    let top = labels.last().is_some_and(|top| top.len() > 1 && top.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let address = labels.len() == 4 && labels.iter().all(|label| number(label));
+    labels.len() > 1 && name.len() <= 253 && number(port) && labels.iter().all(label) && (top || address)
 }
 
 /// Whom it stands for, by what the catalogue says. A login is a person's unless the token says otherwise.

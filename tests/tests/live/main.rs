@@ -22,6 +22,7 @@ mod policy;
 mod printed;
 mod private;
 mod readers;
+mod real_stores;
 mod restart;
 mod runners;
 mod sockets;

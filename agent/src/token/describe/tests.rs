@@ -49,6 +49,8 @@ fn the_label_names_the_host() {
         ("//*/:_authToken", "//npm.test.invalid:8443/:_authToken", Some("npm.test.invalid:8443")),
         ("/auths/*/auth", "/auths/127.0.0.1:5000/auth", Some("127.0.0.1:5000")),
         ("credentials.value", "credentials.value", None),
+        ("/accounts/*/token", "/accounts/ann.lee@mail.test.invalid/token", None),
+        ("/*/token", "/v1.2/token", None),
         ("[*]/password", "[prod]/password", None),
     ] {
         let facts = of("netrc", &field(selector, label, Kind::Password, b"made-up"));

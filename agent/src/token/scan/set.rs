@@ -1,6 +1,6 @@
 //! The needles of many tokens, laid out for looking at a stream.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{
     broken::{self, Across},
@@ -83,17 +83,24 @@ impl NeedleSet {
     /// A set of these. All must have been made with this key.
     #[must_use]
     pub fn new<'n>(key: &Key, all: impl IntoIterator<Item = &'n Needles>) -> Self {
-        let mut all = all.into_iter();
+        let mut left_out = HashSet::new();
         let mut tokens = Vec::new();
+        let mut seen = HashSet::new();
         let mut needles: Vec<(Needle, u32)> = Vec::new();
-        for of_token in all.by_ref().take(MOST_TOKENS) {
+        // The same token may come from many stores.
+        for of_token in all {
+            if seen.contains(&of_token.fingerprint) {
+                continue;
+            }
+            if tokens.len() == MOST_TOKENS {
+                left_out.insert(of_token.fingerprint);
+                continue;
+            }
             let number = tokens.len() as u32;
             tokens.push(of_token.fingerprint);
+            seen.insert(of_token.fingerprint);
             needles.extend(of_token.list.iter().map(|needle| (*needle, number)));
         }
-        // The same token may come from many stores, and is told of once.
-        needles.sort_unstable_by_key(|(needle, token)| (needle.whole, tokens[*token as usize], *token));
-        needles.dedup_by_key(|(needle, token)| (needle.whole, tokens[*token as usize]));
         let mut windows: Vec<Window> = (0..)
             .zip(&needles)
             .flat_map(|(number, (needle, _))| {
@@ -107,7 +114,7 @@ impl NeedleSet {
             .map(|upper| windows.partition_point(|window| u64::from(window.tag >> shift) < upper) as u32)
             .collect();
         let filter = Filter::new(windows.iter().map(|window| window.tag));
-        Self { keys: ScanKeys::of(key), tokens, left_out: all.count(), filter, needles, windows, starts, shift }
+        Self { keys: ScanKeys::of(key), tokens, left_out: left_out.len(), filter, needles, windows, starts, shift }
     }
 
     /// Number of tokens that are looked for.
