@@ -31,6 +31,8 @@ pub struct Field<'a> {
     pub expires: Option<Timestamp>,
     /// When the file was last written.
     pub written: Option<Timestamp>,
+    /// What the file holds: a certificate beside a private key ends it.
+    pub file: &'a [u8],
 }
 
 /// What ends within this time is ephemeral: a day or so. AWS's longest sessions have 36 hours.
@@ -65,6 +67,9 @@ pub fn describe(store: &Store, field: &Field<'_>) -> Facts {
     from_content(field.secret, &mut facts);
     if !store.kind.contains(&facts.kind) {
         facts.kind = kind;
+    }
+    if facts.kind == Kind::PrivateKey && facts.expires.is_none() {
+        certified(pem::certificate(field.file), &mut facts);
     }
     if facts.subject == Subject::Unknown {
         facts.subject = subject(store, facts.kind);
@@ -118,15 +123,20 @@ pub(super) fn from_content(secret: &[u8], facts: &mut Facts) {
     if let Some(key) = pem::key(secret) {
         facts.protection = facts.protection.max(key.protection);
         facts.issued = facts.issued.or(key.created);
-        if let Some(validity) = pem::certificate(secret) {
-            facts.issued = Some(validity.not_before);
-            facts.expires = Some(validity.not_after);
-            facts.lifetime = by_dates(facts, None).unwrap_or(facts.lifetime);
-        }
+        certified(pem::certificate(secret), facts);
         return;
     }
     if let Some(protection) = marked(secret) {
         facts.protection = facts.protection.max(protection);
+    }
+}
+
+/// A key is of use for as long as the certificate beside it.
+fn certified(certificate: Option<pem::Validity>, facts: &mut Facts) {
+    if let Some(validity) = certificate {
+        facts.issued = Some(validity.not_before);
+        facts.expires = Some(validity.not_after);
+        facts.lifetime = by_dates(facts, None).unwrap_or(facts.lifetime);
     }
 }
 

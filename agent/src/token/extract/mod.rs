@@ -196,6 +196,7 @@ impl Work<'_> {
             issued: times.issued(selector, found),
             expires: times.expires(selector, kind, found),
             written: self.content.written,
+            file: self.content.bytes,
         };
         describe::describe(self.store, &field)
     }
