@@ -6,6 +6,7 @@ mod actors;
 mod agent;
 mod arguments;
 mod audit;
+mod audit_clean;
 mod bad_input;
 mod captures;
 mod ci;
