@@ -33,6 +33,7 @@ use self::{
 };
 use crate::{
     catalogue::Catalogue,
+    policy::Policy,
     posture::{Expected, gather::Gatherer},
     token::{
         fingerprint::{Fingerprint, Key},
@@ -46,6 +47,8 @@ use crate::{
 pub struct Inputs<'a> {
     /// The stores.
     pub catalogue: &'a Catalogue,
+    /// How old tokens may get.
+    pub policy: &'a Policy,
     /// What fingerprints are made with.
     pub key: &'a Key,
     /// Whether that is the machine's.
@@ -78,8 +81,8 @@ pub fn audit(scope: &Scope, inputs: &Inputs<'_>, progress: &Progress) -> (Report
         }
     }
     let (needles, not_searched) = looker.into_needles();
-    let mut findings: Vec<_> =
-        stores.iter().flat_map(|store| judge::store(store, inputs.catalogue, inputs.time)).collect();
+    let rules = judge::Rules { catalogue: inputs.catalogue, policy: inputs.policy, now: inputs.time };
+    let mut findings: Vec<_> = stores.iter().flat_map(|store| judge::store(store, rules)).collect();
     if inputs.content {
         progress.stage_of("looking into files", counts.names);
         findings.extend(outside(scope, inputs, &stores, &needles, &mut counts, progress));

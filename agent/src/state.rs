@@ -54,6 +54,7 @@ pub fn write(state: &Path, path: &Path, value: &impl Serialize) -> io::Result<()
 /// A path in a file of ours: any bytes but NUL, which a text cannot hold.
 pub mod path {
     use std::{
+        borrow::Cow,
         ffi::OsString,
         os::unix::ffi::{OsStrExt, OsStringExt},
         path::{Path, PathBuf},
@@ -62,17 +63,18 @@ pub mod path {
     use serde::{Deserialize, Deserializer, Serializer};
 
     /// Its text, where it is one, else its bytes in hexadecimal behind a NUL.
+    #[must_use]
+    pub fn text(path: &Path) -> Cow<'_, str> {
+        let hex = || format!("\0{}", data_encoding::HEXLOWER.encode(path.as_os_str().as_bytes()));
+        path.to_str().map_or_else(|| Cow::Owned(hex()), Cow::Borrowed)
+    }
+
+    /// See [`text`].
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-        match path.to_str() {
-            Some(text) => to.serialize_str(text),
-            None => {
-                let bytes = path.as_os_str().as_bytes();
-                to.serialize_str(&format!("\0{}", data_encoding::HEXLOWER.encode(bytes)))
-            }
-        }
+        to.serialize_str(&text(path))
     }
 
     /// The path again.

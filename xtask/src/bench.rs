@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what the agent costs, beside other programs that watch files.
 
+mod audit;
 mod counted;
 mod http;
 mod idle;
@@ -39,6 +40,8 @@ pub(crate) enum What {
     Replay,
     /// How fast known tokens are looked for, beside other scanners.
     Scan,
+    /// Files a second through an audit, beside other programs that look for secrets in files.
+    Audit,
 }
 
 /// What to measure, and how.
@@ -72,6 +75,7 @@ What can be measured, and how long it takes:
   cargo xtask bench storm             opens, forks and hits as fast as they come: is anything lost?   2 min
   cargo xtask bench replay            a made-up capture: records a second, memory                     2 min
   cargo xtask bench scan              known tokens in random bytes and files, beside other scanners   5 min
+  cargo xtask bench audit             files a second, beside other programs that look for secrets     5 min
   cargo xtask bench --guest 6.12      instructions of every operation, on the tiers lsm and fentry    5 min
 Options: --rounds N, --tier TIER, --seconds N, --guest SERIES (with open, read or exec: only those operations).";
 
@@ -90,7 +94,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             place,
             &[match what {
                 What::Storm => Group::Test,
-                What::Replay | What::Scan => Group::Build,
+                What::Replay | What::Scan | What::Audit => Group::Build,
                 _ => Group::Bench,
             }],
         )?;
@@ -104,6 +108,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             What::Storm => storm::run(place, options.seconds),
             What::Replay => replay::run(place, rounds),
             What::Scan => scan::run(place, rounds, options.seconds),
+            What::Audit => audit::run(place, rounds),
         };
     }
     setup::run(place, &[Group::Test])?;

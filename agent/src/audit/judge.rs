@@ -8,31 +8,41 @@ use crate::{
         Catalogue,
         model::{Holds, Keyring, Kind, NotExtracted, Store},
     },
+    detect::{severity::token as assess, stale_token},
     finding::{detector::DetectorId, severity::Severity, visible},
+    policy::Policy,
     token::model::{Facts, Known, Lifetime, Protection},
 };
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// A token that does not end is old after this many days.
-const OLD_DAYS: i64 = 90;
-/// A token that does not end is very old after this many days; keys and passwords are old then.
-const VERY_OLD_DAYS: i64 = 365;
 /// A token that ended this many days ago has been forgotten.
 const FORGOTTEN_DAYS: i64 = 30;
 /// Tokens that live no longer than this count as short-lived, in seconds.
 const SHORT: u64 = 24 * 60 * 60;
 
+/// What a store is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The stores.
+    pub catalogue: &'a Catalogue,
+    /// How old tokens may get.
+    pub policy: &'a Policy,
+    /// Now.
+    pub now: Timestamp,
+}
+
 /// Everything that is wrong with one store.
 #[must_use]
-pub fn store(file: &StoreFile, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
+pub fn store(file: &StoreFile, rules: Rules<'_>) -> Vec<Finding> {
+    let Rules { catalogue, now, .. } = rules;
     let mut findings = Vec::new();
     let entry = catalogue.store(&file.store);
     exposed(file, entry, &mut findings);
     for token in &file.tokens {
         let entry = catalogue.store(&token.store).or(entry);
         unprotected(file, token, entry, &mut findings);
-        stale(file, token, entry, now, &mut findings);
+        stale(file, token, entry, rules, &mut findings);
         long_lived(file, token, entry, catalogue, &mut findings);
     }
     forgotten(file, entry, now, &mut findings);
@@ -111,45 +121,27 @@ fn unprotected(file: &StoreFile, token: &Known, entry: Option<&Store>, findings:
     findings.push(finding);
 }
 
-/// Old, and good until somebody revokes it.
-fn stale(file: &StoreFile, token: &Known, entry: Option<&Store>, now: Timestamp, findings: &mut Vec<Finding>) {
+/// Older than the policy allows, by the rule that the agent has.
+fn stale(file: &StoreFile, token: &Known, entry: Option<&Store>, rules: Rules<'_>, findings: &mut Vec<Finding>) {
     let facts = &token.facts;
-    let ends = facts.expires.is_some() || matches!(facts.lifetime, Lifetime::Ephemeral | Lifetime::Limited);
-    if ends || facts.protection == Protection::Encrypted || !renewable(facts.kind) {
-        return;
-    }
     // A file that was not written since holds nothing younger.
-    let Some((since, how)) =
-        facts.issued.map(|issued| (issued, "was issued")).or(file.written.map(|written| (written, "was last written")))
-    else {
+    let issued = facts.issued.map(|issued| (issued, "was issued"));
+    let Some((since, how)) = issued.or(file.written.map(|written| (written, "was last written"))) else { return };
+    let limits = rules.policy.token_limits(&token.store);
+    let ended = facts.expires.is_some_and(|expires| expires < rules.now);
+    let Some(until) = stale_token::of_facts(facts, since, limits).filter(|until| !ended && *until <= rules.now) else {
         return;
     };
-    let days = now.duration_since(since).as_secs() / DAY;
-    let patient = matches!(facts.kind, Kind::PrivateKey | Kind::Password | Kind::PasswordHash);
-    let limit = if patient { VERY_OLD_DAYS } else { OLD_DAYS };
-    if days <= limit {
-        return;
-    }
-    let severity = if days > VERY_OLD_DAYS && !patient { Severity::Medium } else { Severity::Low };
-    let what = format!("{} is {days} days old at least and does not end by itself", words(facts));
-    let mut finding = of_token(file, token, DetectorId::StaleToken, "old", severity, what);
-    finding.evidence.push(format!("it {how} {}; it should be replaced after {limit} days", date(since)));
+    let days = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs() / DAY;
+    let what = format!("{} is {} days old at least", words(facts), days(since, rules.now));
+    let assessment = assess::stale(facts);
+    let mut finding = of_token(file, token, DetectorId::StaleToken, "old", assessment.severity, what);
+    finding.evidence.extend(assessment.reasons);
+    let limit = days(since, until);
+    finding.evidence.push(format!("it {how} {}; the policy allows {limit} days", date(since)));
     finding.steps = vec!["make a new token if it is still needed, and revoke this one".to_owned()];
     finding.steps.extend(revoke(entry));
     findings.push(finding);
-}
-
-/// Something a person can get anew.
-const fn renewable(kind: Kind) -> bool {
-    !matches!(
-        kind,
-        Kind::Metadata
-            | Kind::ConfigWithHelper
-            | Kind::AgentSocket
-            | Kind::EncryptedVault
-            | Kind::PasswordHash
-            | Kind::LeakSink
-    )
 }
 
 /// Good until somebody revokes it, where the same tools offer what ends by itself.

@@ -18,6 +18,7 @@ use crate::{
         tests::shipped_catalogue,
     },
     finding::severity::Severity,
+    policy::Policy,
     posture::{Expected, FileFacts},
     token::{
         fingerprint::{KEY_BYTES, Key},
@@ -60,8 +61,16 @@ impl Image {
         let catalogue = shipped_catalogue();
         let key = Key::new(KEY);
         let time = Timestamp::now();
-        let inputs =
-            Inputs { catalogue, key: &key, key_kind: KeyKind::Ephemeral, time, content: true, decoys: &self.1 };
+        let policy = Policy::default();
+        let inputs = Inputs {
+            catalogue,
+            policy: &policy,
+            key: &key,
+            key_kind: KeyKind::Ephemeral,
+            time,
+            content: true,
+            decoys: &self.1,
+        };
         audit(&scope, &inputs, &Progress::silent())
     }
 }
@@ -138,6 +147,11 @@ fn file(kind: Kind, change: fn(&mut Facts)) -> StoreFile {
     }
 }
 
+fn judged(file: &StoreFile) -> Vec<Finding> {
+    let policy = Policy::default();
+    super::judge::store(file, super::judge::Rules { catalogue: shipped_catalogue(), policy: &policy, now: now() })
+}
+
 fn now() -> Timestamp {
     "2026-06-01T00:00:00Z".parse().unwrap()
 }
@@ -161,8 +175,8 @@ const CASES: &[Case] = &[
         },
         &["long-lived"],
     ),
-    ("ephemeral", Kind::AccessToken, |f| f.lifetime = Lifetime::Ephemeral, &[]),
-    ("ends", Kind::AccessToken, |f| f.expires = Some(day(10)), &[]),
+    ("ephemeral", Kind::AccessToken, |f| f.lifetime = Lifetime::Ephemeral, &["old"]),
+    ("ends", Kind::AccessToken, |f| f.expires = Some(day(10)), &["old"]),
     ("ended lately", Kind::AccessToken, |f| f.expires = Some(day(-10)), &[]),
     ("ended long ago", Kind::AccessToken, |f| f.expires = Some(day(-100)), &["expired"]),
     ("plain key, young", Kind::PrivateKey, |f| f.issued = Some(day(-100)), &["unencrypted-key"]),
@@ -173,10 +187,8 @@ const CASES: &[Case] = &[
 
 #[test]
 fn tokens_are_judged_by_what_they_tell() {
-    let catalogue = shipped_catalogue();
     for (name, kind, change, expected) in CASES {
-        let mut rules: Vec<_> =
-            super::judge::store(&file(*kind, *change), catalogue, now()).iter().map(|it| it.rule).collect();
+        let mut rules: Vec<_> = judged(&file(*kind, *change)).iter().map(|it| it.rule).collect();
         rules.sort_unstable();
         assert_eq!(rules, *expected, "{name}");
     }
@@ -186,18 +198,17 @@ fn tokens_are_judged_by_what_they_tell() {
 fn a_key_of_a_daemon_needs_no_passphrase() {
     let mut host = file(Kind::PrivateKey, |facts| facts.issued = Some(day(-10)));
     host.facts.expected.home = None;
-    assert_eq!(super::judge::store(&host, shipped_catalogue(), now()), []);
+    assert_eq!(judged(&host), []);
 }
 
 #[test]
 fn an_exposure_matters_as_much_as_what_lies_there() {
-    let catalogue = shipped_catalogue();
     let severity = |change: fn(&mut StoreFile)| {
         let mut file = file(Kind::ApiKey, |facts| facts.issued = Some(day(-10)));
         file.facts.mode = 0o644;
         change(&mut file);
         file.exposures = crate::posture::exposures(&file.facts);
-        super::judge::store(&file, catalogue, now()).first().map(|finding| finding.severity)
+        judged(&file).first().map(|finding| finding.severity)
     };
     assert_eq!(severity(|_| {}), Some(Severity::High));
     assert_eq!(severity(|file| file.tokens[0].facts.protection = Protection::Encrypted), Some(Severity::Low));

@@ -250,3 +250,22 @@ fn every_store_says_where_its_tokens_are_or_why_none_is_taken() {
     let reasons = shipped_catalogue().stores().iter().filter(|store| store.not_extracted.is_some()).count();
     assert!(reasons < 60, "{reasons}");
 }
+
+#[test]
+fn selectors_name_files_that_their_stores_can_have() {
+    // A path with something in place of its wildcards.
+    let example = |pattern: &Pattern| {
+        let text = pattern.text().replace("**", "x/y").replace('*', "x").replace('?', "0");
+        PathBuf::from(format!("/home/ann/{}", text.trim_start_matches(['~', '/'])))
+    };
+    let open = |pattern: &Pattern| pattern.text().ends_with('*');
+    for store in shipped_catalogue().stores() {
+        let paths: Vec<&Pattern> = store.paths.iter().chain(&store.unwatched_paths).collect();
+        let times = store.expiry_fields.iter().chain(&store.issued_fields).map(|time| &time.field);
+        let all = store.secret_fields.iter().chain(&store.delegates).chain(&store.points_to).chain(times);
+        for pattern in all.flat_map(|selector| &selector.files) {
+            let found = paths.iter().any(|path| open(path) || pattern.matches(&example(path), None));
+            assert!(found, "{}: no path of it fits {}", store.id, pattern.text());
+        }
+    }
+}

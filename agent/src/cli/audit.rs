@@ -10,7 +10,7 @@ use std::{
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::{CliError, Exit, ci};
+use super::{CliError, Exit, ci, session::Inputs};
 use crate::{
     audit::{
         self,
@@ -19,7 +19,8 @@ use crate::{
         report,
         scope::{Scope, Whose},
     },
-    catalogue::{self, Catalogue, homes::EnvOverrides},
+    catalogue::{Catalogue, homes::EnvOverrides},
+    config::Config,
     decoy::record::Record,
     lineage::users::{User, Users},
     state,
@@ -61,6 +62,9 @@ pub(super) struct Options {
     /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
+    /// Directory with policy files, which say how old tokens may get [default: /etc/tokenhound/policy.d].
+    #[arg(long, value_name = "DIR")]
+    policy: Option<PathBuf>,
 }
 
 /// How a report is written.
@@ -81,16 +85,17 @@ enum Format {
 /// # Errors
 /// When nobody can be looked at, or the report cannot be written.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
-    let directory = options.catalogue.as_deref().unwrap_or(Path::new(catalogue::DIRECTORY));
-    let catalogue = Catalogue::load(directory).map_err(CliError::usage)?.catalogue;
-    let (whose, environment) = whose(options, &catalogue)?;
+    let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), Config::default())?;
+    let catalogue = &*inputs.catalogue;
+    let (whose, environment) = whose(options, catalogue)?;
     // Before the work: a place that cannot be written is a mistake of the caller.
     let output = options.output.as_deref().map(ci::create).transpose()?;
     let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
     let (key, key_kind) = key(options)?;
     let decoys = decoys(options, &scope)?;
     let inputs = audit::Inputs {
-        catalogue: &catalogue,
+        catalogue,
+        policy: &inputs.policy,
         key: &key,
         key_kind,
         time: Timestamp::now(),

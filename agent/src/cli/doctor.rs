@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    history::{self, Database},
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
     probe::{coverage, load::Sensor, plan, selftest::Proof},
@@ -41,7 +42,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
                 inputs.catalogue.stores().len(),
                 inputs.policy.holds()
             );
-            describe_key(&mut text, &options.sensor, &inputs.config);
+            describe_state(&mut text, &options.sensor, &inputs.config);
             inputs
         }
         Err(error) => {
@@ -65,9 +66,17 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     }
 }
 
-/// Whether there is a fingerprint key that can be used. It is not made here.
-fn describe_key(text: &mut String, options: &SensorOptions, config: &Config) {
+/// Whether there is a fingerprint key that can be used, and a history. They are not made here.
+fn describe_state(text: &mut String, options: &SensorOptions, config: &Config) {
     let state = options.state_dir.as_deref().or(config.state_dir.as_deref()).unwrap_or(Path::new(state::DIRECTORY));
+    let _ = match Database::look(state) {
+        Ok(Some((version, tokens))) => {
+            let path = state.join(history::FILE);
+            writeln!(text, "  ok    history: {} (version {version}, {tokens} tokens)", path.display())
+        }
+        Ok(None) => writeln!(text, "  --    history: none yet, `tokenhound run` makes it in {}", state.display()),
+        Err(error) => writeln!(text, "  no    {error}"),
+    };
     let path = config.fingerprint_key.clone().unwrap_or_else(|| state.join(key::FILE));
     let _ = match key::look(&path) {
         Ok(Some(mode)) => writeln!(text, "  ok    fingerprint key: {} (mode {mode:04o})", path.display()),

@@ -17,7 +17,7 @@ use crate::{
         model::{Finding, Salt},
         visible,
     },
-    token::model::Protection,
+    token::model::{Facts, Protection},
 };
 
 /// How much older keys may get that no server hands out and that are changed by hand on both sides.
@@ -26,14 +26,19 @@ const KEYS: i64 = 4;
 /// When a token becomes stale; `None` where it never does: what takes a passphrase as well is not as good as lying about.
 #[must_use]
 pub fn when(token: &Tracked, limits: Limits) -> Option<Timestamp> {
-    let facts = &token.known.facts;
+    of_facts(&token.known.facts, born(token), limits)
+}
+
+/// The same of a token of which these facts are known and that was issued, or written, at `born`.
+#[must_use]
+pub fn of_facts(facts: &Facts, born: Timestamp, limits: Limits) -> Option<Timestamp> {
     let secret =
         !matches!(facts.kind, Kind::Metadata | Kind::PasswordHash | Kind::EncryptedVault | Kind::ConfigWithHelper);
     if !secret || facts.protection == Protection::Encrypted {
         return None;
     }
     let times = if facts.kind == Kind::PrivateKey { KEYS } else { 1 };
-    Some(after(born(token), limits.stale_after.saturating_mul(times)))
+    Some(after(born, limits.stale_after.saturating_mul(times)))
 }
 
 /// When it was issued; where that is not known, when its file was written.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::detect::lifecycle::{Change, Tracked};
 
@@ -88,6 +88,25 @@ impl Database {
         database.set_up().map_err(|source| database.error("set up", source))?;
         schema::migrate(&mut database)?;
         Ok(database)
+    }
+
+    /// The version of the database in that state directory and how many tokens it holds; `None` where there is none. Nothing
+    /// is made or changed.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    pub fn look(state: &Path) -> Result<Option<(u32, i64)>, HistoryError> {
+        let path = state.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let look = || {
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let tokens = connection.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0))?;
+            Ok(Some((version, tokens)))
+        };
+        look().map_err(|source| HistoryError::Database { what: "read", path: path.clone(), source })
     }
 
     /// What survives the end of the process at any moment: a write-ahead log, synchronised at its checkpoints.

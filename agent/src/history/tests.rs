@@ -47,6 +47,7 @@ fn token(path: &str, secret: &str) -> Tracked {
 fn what_is_written_is_there_again_after_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let state = state.path().join("state");
+    assert_eq!(Database::look(&state).unwrap(), None);
     let awkward = {
         use std::os::unix::ffi::OsStringExt;
         let mut token = token("", "two");
@@ -63,6 +64,7 @@ fn what_is_written_is_there_again_after_a_restart() {
     drop(writer);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join(FILE))), (0o700, 0o600));
+    assert_eq!(Database::look(&state).unwrap(), Some((schema::VERSION, 2)));
     let mut found = Database::open(&state).unwrap().tokens().unwrap();
     found.sort_by_key(|token| token.known.path != one.known.path);
     assert_eq!(found, [one, awkward]);

@@ -2,16 +2,10 @@
 
 use rusqlite::{Connection, ToSql, params};
 
-use crate::detect::lifecycle::{Change, Tracked};
-
-/// A path as a column holds it.
-fn column(path: &std::path::Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    match path.to_str() {
-        Some(text) => text.to_owned(),
-        None => format!("\0{}", data_encoding::HEXLOWER.encode(path.as_os_str().as_bytes())),
-    }
-}
+use crate::{
+    detect::lifecycle::{Change, Tracked},
+    state::path,
+};
 
 pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     match change {
@@ -20,14 +14,14 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
                 serde_json::to_string(token).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             let known = &token.known;
             let values: [&dyn ToSql; 5] =
-                [&column(&known.path), &known.store, &known.facts.field, &known.fingerprint.to_string(), &body];
+                [&path::text(&known.path), &known.store, &known.facts.field, &known.fingerprint.to_string(), &body];
             let sql =
                 "INSERT OR REPLACE INTO tokens (path, store, field, fingerprint, body) VALUES (?1, ?2, ?3, ?4, ?5)";
             connection.prepare_cached(sql)?.execute(values).map(drop)
         }
-        Change::Gone((path, store, field)) => {
+        Change::Gone((file, store, field)) => {
             let sql = "DELETE FROM tokens WHERE path = ?1 AND store = ?2 AND field = ?3";
-            connection.prepare_cached(sql)?.execute(params![column(path), store, field]).map(drop)
+            connection.prepare_cached(sql)?.execute(params![path::text(file), store, field]).map(drop)
         }
     }
 }

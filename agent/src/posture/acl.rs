@@ -10,10 +10,10 @@ pub const ATTRIBUTE: &str = "system.posix_acl_access";
 
 /// `POSIX_ACL_XATTR_VERSION` and the tags of `include/uapi/linux/posix_acl.h`.
 const VERSION: u32 = 2;
-const USER: u16 = 0x02;
+pub(crate) const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
+pub(crate) const GROUP: u16 = 0x08;
+pub(crate) const MASK: u16 = 0x10;
 
 /// Somebody whom a list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +96,10 @@ pub fn parse(bytes: &[u8]) -> Option<Acl> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    pub(crate) fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
         let mut bytes = VERSION.to_le_bytes().to_vec();
         for (tag, rights, id) in entries {
             bytes.extend(tag.to_le_bytes());

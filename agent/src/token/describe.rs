@@ -31,6 +31,8 @@ pub struct Field<'a> {
     pub expires: Option<Timestamp>,
     /// When the file was last written.
     pub written: Option<Timestamp>,
+    /// What the file holds: a certificate beside a private key ends it.
+    pub file: &'a [u8],
 }
 
 /// What ends within this time is ephemeral: a day or so. AWS's longest sessions have 36 hours.
@@ -65,6 +67,9 @@ pub fn describe(store: &Store, field: &Field<'_>) -> Facts {
     from_content(field.secret, &mut facts);
     if !store.kind.contains(&facts.kind) {
         facts.kind = kind;
+    }
+    if facts.kind == Kind::PrivateKey && facts.expires.is_none() {
+        certified(pem::certificate(field.file), &mut facts);
     }
     if facts.subject == Subject::Unknown {
         facts.subject = subject(store, facts.kind);
@@ -118,15 +123,20 @@ pub(super) fn from_content(secret: &[u8], facts: &mut Facts) {
     if let Some(key) = pem::key(secret) {
         facts.protection = facts.protection.max(key.protection);
         facts.issued = facts.issued.or(key.created);
-        if let Some(validity) = pem::certificate(secret) {
-            facts.issued = Some(validity.not_before);
-            facts.expires = Some(validity.not_after);
-            facts.lifetime = by_dates(facts, None).unwrap_or(facts.lifetime);
-        }
+        certified(pem::certificate(secret), facts);
         return;
     }
     if let Some(protection) = marked(secret) {
         facts.protection = facts.protection.max(protection);
+    }
+}
+
+/// A key is of use for as long as the certificate beside it.
+fn certified(certificate: Option<pem::Validity>, facts: &mut Facts) {
+    if let Some(validity) = certificate {
+        facts.issued = Some(validity.not_before);
+        facts.expires = Some(validity.not_after);
+        facts.lifetime = by_dates(facts, None).unwrap_or(facts.lifetime);
     }
 }
 
@@ -166,19 +176,24 @@ fn protection(store: &Store) -> Protection {
 /// A host in the label that is not in the selector: `machine example.invalid#password`, `/auths/https:~1~1host~1v1~1/auth`.
 fn host(field: &Field<'_>) -> Option<String> {
     let label = field.label.replace("~1", "/");
-    let words = label.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':')));
-    let host = |word: &&str| {
-        let (name, port) = word.split_once(':').unwrap_or((word, "0"));
-        let labels: Vec<&str> = name.split('.').collect();
-        labels.len() > 1
-            && labels.iter().all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
-            && labels.last().is_some_and(|top| top.len() > 1 || top.bytes().all(|byte| byte.is_ascii_digit()))
-            && !port.is_empty()
-            && port.bytes().all(|byte| byte.is_ascii_digit())
-            && name.len() <= 253
-            && !field.selector.contains(*word)
+    // With `@` it is somebody's address.
+    let words = label.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '@')));
+    let mut words = words.map(|word| word.trim_matches(':'));
+    words.find(|word| is_host(word) && !field.selector.contains(*word)).map(str::to_owned)
+}
+
+/// A name of at least two labels, or four numbers; perhaps with a port.
+fn is_host(word: &str) -> bool {
+    let (name, port) = word.split_once(':').unwrap_or((word, "0"));
+    let labels: Vec<&str> = name.split('.').collect();
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let label = |text: &&str| {
+        let inside = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        inside && !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
     };
-    words.map(|word| word.trim_matches(':')).find(host).map(str::to_owned)
+    let top = labels.last().is_some_and(|top| top.len() > 1 && top.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    let address = labels.len() == 4 && labels.iter().all(|label| number(label));
+    labels.len() > 1 && name.len() <= 253 && number(port) && labels.iter().all(label) && (top || address)
 }
 
 /// Whom it stands for, by what the catalogue says. A login is a person's unless the token says otherwise.

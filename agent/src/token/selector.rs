@@ -32,7 +32,7 @@ pub struct Find {
 /// A place in a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// All of it, without white space around.
+    /// All of it, without white space around; of PEM the private keys.
     File,
     /// Nothing: files of the store that hold no token.
     Nothing,

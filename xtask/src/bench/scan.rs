@@ -168,7 +168,7 @@ fn words(count: usize) -> anyhow::Result<Vec<String>> {
 }
 
 /// Regular files below a directory, in the order of their names.
-fn files(dir: &Path, to: &mut Vec<PathBuf>) {
+pub(super) fn files(dir: &Path, to: &mut Vec<PathBuf>) {
     let mut entries: Vec<PathBuf> =
         fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     entries.sort();
@@ -204,7 +204,7 @@ fn join(paths: &[PathBuf], to: &str, tokens: &[String]) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-fn copy<'p>(paths: impl Iterator<Item = &'p PathBuf>, to: &Path) -> anyhow::Result<u64> {
+pub(super) fn copy<'p>(paths: impl Iterator<Item = &'p PathBuf>, to: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for (number, path) in paths.enumerate() {
         bytes += fs::copy(path, to.join(format!("{number}.py")))?;
@@ -216,7 +216,7 @@ fn copy<'p>(paths: impl Iterator<Item = &'p PathBuf>, to: &Path) -> anyhow::Resu
 }
 
 /// An environment with the scanners that come from PyPI.
-fn python(dir: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn python(dir: &Path) -> anyhow::Result<PathBuf> {
     let venv = dir.join("scanners");
     if !venv.join("bin/trufflehog3").exists() {
         cmd::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
@@ -225,28 +225,34 @@ fn python(dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(venv)
 }
 
+/// Processor time in seconds of a program with all its children, and what it printed.
+pub(super) fn timed(command: &[String], found_is_failure: bool) -> anyhow::Result<(f64, String)> {
+    // The shell's `time` counts the children as well.
+    let script = "TIMEFORMAT='time %U %S'; time \"$@\"";
+    let output = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .args(command)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .context("cannot start bash")?;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let well = match output.status.code() {
+        Some(0) => true,
+        Some(1 | 2) => found_is_failure,
+        _ => false,
+    };
+    if !well {
+        bail!("{}: {}", output.status, err.lines().last().unwrap_or_default());
+    }
+    let time = err.lines().rev().find_map(|line| line.strip_prefix("time ")).context("bash told no time")?;
+    let parts: Vec<f64> = time.split(' ').filter_map(|part| part.parse().ok()).collect();
+    Ok((parts.iter().sum(), out.into_owned()))
+}
+
 impl Row {
     fn measure(&mut self) -> anyhow::Result<()> {
-        // The shell's `time` counts the processor time of a program with all its children.
-        let script = "TIMEFORMAT='time %U %S'; time \"$@\"";
-        let output = Command::new("bash")
-            .args(["-c", script, "bash"])
-            .args(&self.command)
-            .stdin(std::process::Stdio::null())
-            .output()
-            .context("cannot start bash")?;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let well = match output.status.code() {
-            Some(0) => true,
-            Some(1 | 2) => self.found_is_failure,
-            _ => false,
-        };
-        if !well {
-            bail!("{}: {}", output.status, err.lines().last().unwrap_or_default());
-        }
-        let time = err.lines().rev().find_map(|line| line.strip_prefix("time ")).context("bash told no time")?;
-        let parts: Vec<f64> = time.split(' ').filter_map(|part| part.parse().ok()).collect();
-        self.rounds.push(parts.iter().sum());
+        let (seconds, out) = timed(&self.command, self.found_is_failure)?;
+        self.rounds.push(seconds);
         self.found = match serde_json::from_str::<Value>(&out) {
             Ok(Value::Number(count)) => count.as_u64(),
             Ok(said) => said.get("hits").and_then(Value::as_u64),

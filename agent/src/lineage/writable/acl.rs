@@ -1,53 +1,24 @@
-//! POSIX access lists as `system.posix_acl_access` holds them: a version, then entries of (tag, permissions, id), little
-//! endian.
+//! Whether a POSIX access list lets somebody write a file.
 
 use super::{Account, in_group};
+use crate::posture::acl::{self, Whom};
 
-const VERSION: u32 = 2;
-const USER: u16 = 0x02;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const WRITE: u16 = 2;
-
-struct Entry {
-    tag: u16,
-    permissions: u16,
-    id: u32,
-}
+const WRITE: u32 = 2;
 
 /// Does an entry for a named user or group let `account` write? What cannot be read does.
 pub(super) fn grants_write(list: &[u8], account: &Account) -> bool {
     if list.is_empty() {
         return false;
     }
-    let Some(entries) = parse(list) else { return true };
-    let mask = entries.iter().find(|entry| entry.tag == MASK).map_or(u16::MAX, |entry| entry.permissions);
-    entries.iter().any(|entry| {
-        let named = match entry.tag {
-            USER if account.uid == 0 => entry.id != 0,
-            USER => entry.id == account.uid,
-            GROUP => in_group(account, entry.id),
-            _ => false,
+    let Some(list) = acl::parse(list) else { return true };
+    list.grants.iter().any(|grant| {
+        let named = match grant.whom {
+            Whom::User(user) if account.uid == 0 => user != 0,
+            Whom::User(user) => user == account.uid,
+            Whom::Group(group) => in_group(account, group),
         };
-        named && entry.permissions & mask & WRITE != 0
+        named && grant.rights & WRITE != 0
     })
-}
-
-fn parse(list: &[u8]) -> Option<Vec<Entry>> {
-    let (version, rest) = list.split_first_chunk::<4>()?;
-    let (entries, left) = rest.as_chunks::<8>();
-    if u32::from_le_bytes(*version) != VERSION || !left.is_empty() {
-        return None;
-    }
-    let entry = |bytes: &[u8; 8]| {
-        let [a, b, c, d, e, f, g, h] = *bytes;
-        Entry {
-            tag: u16::from_le_bytes([a, b]),
-            permissions: u16::from_le_bytes([c, d]),
-            id: u32::from_le_bytes([e, f, g, h]),
-        }
-    };
-    Some(entries.iter().map(entry).collect())
 }
 
 #[cfg(test)]
@@ -55,16 +26,8 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    pub(in super::super) fn list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-        let mut bytes = VERSION.to_le_bytes().to_vec();
-        for (tag, permissions, id) in entries {
-            bytes.extend(tag.to_le_bytes());
-            bytes.extend(permissions.to_le_bytes());
-            bytes.extend(id.to_le_bytes());
-        }
-        bytes
-    }
+    pub(in super::super) use crate::posture::acl::tests::list;
+    use crate::posture::acl::{GROUP, MASK, USER};
 
     #[test]
     fn named_entries() {

@@ -7,6 +7,7 @@
 
 mod carried;
 mod changes;
+mod counts;
 mod dumps;
 mod handover;
 mod health;
@@ -27,7 +28,13 @@ use tokenhound_common::{process::ProcessKey, record::FileId};
 
 pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
 use self::{
-    carried::CarriedBy, dumps::Dumps, handover::Handover, health::Health, names::Names, processes::Processes,
+    carried::CarriedBy,
+    counts::{Counts, kind},
+    dumps::Dumps,
+    handover::Handover,
+    health::Health,
+    names::Names,
+    processes::Processes,
     readers::Readers,
 };
 use crate::{
@@ -96,19 +103,6 @@ pub struct Setup {
     pub homes: Vec<PathBuf>,
     /// The wall clock at the start.
     pub clock: Clock,
-}
-
-/// Records taken in, by kind, since they were last asked for.
-#[derive(Debug, Default)]
-struct Counts(Vec<(&'static str, u64)>);
-
-impl Counts {
-    fn add(&mut self, kind: &'static str, count: u64) {
-        match self.0.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, counted)) => *counted += count,
-            None => self.0.push((kind, count)),
-        }
-    }
 }
 
 /// The state between records and findings.
@@ -490,20 +484,5 @@ fn deliver(outcome: Outcome, world: &mut dyn World, out: &mut dyn FnMut(Output))
 fn ask_owners(reader: &mut Process, world: &mut dyn World) {
     if reader.owners.is_none() {
         reader.owners = world.owners(reader).map(Box::new);
-    }
-}
-
-fn kind(observation: &Observation) -> &'static str {
-    match observation {
-        Observation::Fork(_) => "fork",
-        Observation::Exec(_) => "exec",
-        Observation::Exit(_) => "exit",
-        Observation::Open(open) => match open.object {
-            Object::File => open.way.name(),
-            Object::Process(..) => "inspection",
-        },
-        Observation::Change(_) => "change",
-        Observation::Connect(_) => "connect",
-        Observation::Dump(_) => "dump",
     }
 }

@@ -16,6 +16,7 @@ fn field<'a>(selector: &'a str, label: &'a str, kind: Kind, secret: &'a [u8]) ->
         issued: None,
         expires: None,
         written: WRITTEN.parse().ok(),
+        file: secret,
     }
 }
 
@@ -49,6 +50,8 @@ fn the_label_names_the_host() {
         ("//*/:_authToken", "//npm.test.invalid:8443/:_authToken", Some("npm.test.invalid:8443")),
         ("/auths/*/auth", "/auths/127.0.0.1:5000/auth", Some("127.0.0.1:5000")),
         ("credentials.value", "credentials.value", None),
+        ("/accounts/*/token", "/accounts/ann.lee@mail.test.invalid/token", None),
+        ("/*/token", "/v1.2/token", None),
         ("[*]/password", "[prod]/password", None),
     ] {
         let facts = of("netrc", &field(selector, label, Kind::Password, b"made-up"));
@@ -115,8 +118,12 @@ fn a_key_says_whether_a_passphrase_protects_it() {
     assert_eq!(told(&text("ssh-ed25519-sealed")).protection, Protection::Encrypted);
     assert_eq!(told(&text("ssh-ed25519")).lifetime, Lifetime::LongLived);
     // A certificate beside it ends it.
-    let both = told(&format!("{}{}", text("ec"), text("certificate")));
-    assert_eq!((both.lifetime, both.expires), (Lifetime::Limited, "2027-11-29T23:38:06Z".parse().ok()));
+    let (key, both) = (text("ec"), format!("{}{}", text("ec"), text("certificate")));
+    let given = field("*file*", "*file*", Kind::PrivateKey, key.as_bytes());
+    let facts = of("ssh-private-keys", &Field { file: both.as_bytes(), ..given });
+    assert_eq!((facts.lifetime, facts.expires), (Lifetime::Limited, "2027-11-29T23:38:06Z".parse().ok()));
+    let facts = of("ssh-private-keys", &given);
+    assert_eq!((facts.lifetime, facts.expires), (Lifetime::LongLived, None));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 /// Largest content, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
-/// Largest content that is parsed as YAML or TOML, in bytes: their parsers keep more than the texts.
-pub(super) const MAX_MARKUP_BYTES: usize = 4 << 20;
+/// Largest content that is parsed as YAML, TOML or XML, in bytes: their parsers keep more than the texts.
+pub(super) const MAX_MARKUP_BYTES: usize = 2 << 20;
 /// Deepest nesting.
 pub(super) const MAX_DEPTH: usize = 64;
 /// Most values, names not counted.

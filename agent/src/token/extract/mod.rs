@@ -10,6 +10,7 @@
 
 mod ini;
 mod json;
+mod keys;
 mod kind;
 mod label;
 pub mod limits;
@@ -84,13 +85,12 @@ pub fn extract_all<'s>(stores: &[&'s Store], content: &Content<'_>) -> Vec<(&'s 
     let mut ordered: Vec<&Store> = stores.to_vec();
     ordered.sort_by_key(|store| store.content_regex.is_empty());
     let mut all: Vec<(&Store, Extraction)> = Vec::new();
+    let mut taken = HashSet::new();
     for store in ordered {
         let mut found = extract(store, content);
-        let taken = |token: &Token| {
-            let mut earlier = all.iter().flat_map(|(_, extraction)| &extraction.tokens);
-            earlier.any(|other| other.secret.expose() == token.secret.expose())
-        };
-        found.tokens.retain(|token| !taken(token));
+        let hash = |token: &Token| blake3::hash(token.secret.expose());
+        found.tokens.retain(|token| !taken.contains(&hash(token)));
+        taken.extend(found.tokens.iter().map(hash));
         all.push((store, found));
     }
     all
@@ -134,7 +134,7 @@ struct Work<'a> {
     store: &'a Store,
     content: &'a Content<'a>,
     out: Extraction,
-    seen: HashSet<(String, Vec<u8>)>,
+    seen: HashSet<(String, blake3::Hash)>,
     problems: usize,
 }
 
@@ -177,7 +177,7 @@ impl Work<'_> {
         let field = label::clean(&found.label, &found.bytes);
         // Two selectors may lead to the same place.
         let hash = blake3::hash(&found.bytes);
-        if !self.seen.insert((field.clone(), hash.as_bytes().to_vec())) {
+        if !self.seen.insert((field.clone(), hash)) {
             return;
         }
         let facts = self.facts(selector, &field, &found, times);
@@ -196,6 +196,8 @@ impl Work<'_> {
             issued: times.issued(selector, found),
             expires: times.expires(selector, kind, found),
             written: self.content.written,
+            // Of a file that is a key. Elsewhere the certificate has a field, and thousands of tokens share the file.
+            file: if selector.find.place == Place::File { self.content.bytes } else { &found.bytes },
         };
         describe::describe(self.store, &field)
     }

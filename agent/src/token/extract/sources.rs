@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Bytes, Content, ini, json, label, limits, markup, sqlite::Database, steps, tree::Tree, xml};
+use super::{Bytes, Content, ini, json, keys, label, limits, markup, sqlite::Database, steps, tree::Tree, xml};
 use crate::{
     catalogue::model::{Format, Selector},
     token::selector::{Column, Expression, Place},
@@ -48,7 +48,7 @@ impl<'a> Sources<'a> {
     pub(super) fn find(&mut self, selector: &Selector) -> Result<Vec<Found>, String> {
         let found = match &selector.find.place {
             Place::Nothing => Vec::new(),
-            Place::File => vec![whole(self.content.bytes)],
+            Place::File => whole(self.content.bytes),
             Place::Text(expression) => text(self.content.bytes, expression),
             Place::Tree(segments) => {
                 let any_case = selector.format == Format::Ini;
@@ -110,13 +110,13 @@ impl<'a> Sources<'a> {
 
 fn parse(format: Format, bytes: &[u8]) -> Result<Tree, String> {
     let text = readable(bytes, format)?;
-    let markup = matches!(format, Format::Yaml | Format::Toml);
-    if markup && text.len() > limits::MAX_MARKUP_BYTES {
-        return Err(format!(
-            "is larger than {} MiB, which is too large for {}",
-            limits::MAX_MARKUP_BYTES >> 20,
-            format.name()
-        ));
+    let many = match format {
+        Format::Ini | Format::Dotenv | Format::Properties => text.lines().nth(limits::MAX_NODES).is_some(),
+        Format::Netrc => text.split_ascii_whitespace().nth(limits::MAX_NODES).is_some(),
+        _ => false,
+    };
+    if many {
+        return Err(format!("has more than {} lines or words", limits::MAX_NODES));
     }
     match format {
         Format::Json => json::parse(text),
@@ -134,6 +134,11 @@ fn parse(format: Format, bytes: &[u8]) -> Result<Tree, String> {
 /// A content as text, without the mark that some editors put before it.
 fn readable(bytes: &[u8], format: Format) -> Result<&str, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let markup = matches!(format, Format::Yaml | Format::Toml | Format::Xml);
+    if markup && bytes.len() > limits::MAX_MARKUP_BYTES {
+        let most = limits::MAX_MARKUP_BYTES >> 20;
+        return Err(format!("is larger than {most} MiB, which is too large for {}", format.name()));
+    }
     std::str::from_utf8(bytes).map_err(|_| format!("is no text, so no {}", format.name()))
 }
 
@@ -148,10 +153,16 @@ fn place(format: Format, path: &[String]) -> String {
     }
 }
 
-fn whole(bytes: &[u8]) -> Found {
+fn whole(bytes: &[u8]) -> Vec<Found> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    // Of a binary file white space may be part; a key that ends in it is still the same in every copy.
-    Found { path: Vec::new(), label: "*file*".to_owned(), bytes: Zeroizing::new(bytes.trim_ascii().to_vec()) }
+    let parts = keys::secret_parts(bytes);
+    let several = parts.len() > 1;
+    let found = parts.into_iter().enumerate().map(|(number, part)| Found {
+        path: Vec::new(),
+        label: if several { format!("*file* {}", number + 1) } else { "*file*".to_owned() },
+        bytes: Zeroizing::new(part.to_vec()),
+    });
+    found.collect()
 }
 
 /// What an expression finds: in each line, or over all of it if it says `(?s)`.
@@ -159,10 +170,12 @@ fn text(bytes: &[u8], expression: &Expression) -> Vec<Found> {
     let regex = expression.regex();
     let mut all = Vec::new();
     let mut find = |subject: &[u8], line: usize| {
+        let (mut line, mut counted) = (line, 0);
         for captures in regex.captures_iter(subject).take(limits::MAX_HITS) {
             let Some(secret) = captures.name("secret") else { continue };
             let name = captures.name("name").map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
-            let line = line + subject[..secret.start()].iter().filter(|byte| **byte == b'\n').count();
+            line += subject[counted..secret.start()].iter().filter(|byte| **byte == b'\n').count();
+            counted = secret.start();
             let label = name.unwrap_or_else(|| format!("line {line}"));
             let bytes = Zeroizing::new(secret.as_bytes().to_vec());
             if all.len() < limits::MAX_HITS {

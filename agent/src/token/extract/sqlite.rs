@@ -13,8 +13,8 @@ use crate::token::selector::Column;
 
 /// Steps of SQLite's machine between two looks at how many it took.
 const STEPS: i32 = 10_000;
-/// Most such looks for one database: a hundred million steps.
-const MAX_LOOKS: u32 = 10_000;
+/// Most such looks for one database: twenty million steps.
+const MAX_LOOKS: u32 = 2000;
 
 /// A database in memory.
 pub(super) struct Database(Connection);

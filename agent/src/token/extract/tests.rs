@@ -89,6 +89,10 @@ fn there_are_bounds() {
     assert_eq!(found.tokens.len(), MAX_TOKENS);
     assert!(found.problems.iter().any(|problem| problem.contains("more than 4096 tokens")), "{:?}", found.problems);
 
+    let lines = "a=b\n".repeat(limits::MAX_NODES + 1);
+    let found = extract(store("pypirc"), &content("/home/ann/.pypirc", &lines));
+    assert!(found.tokens.is_empty() && found.problems[0].contains("more than"), "{:?}", found.problems);
+
     let large = "x".repeat(MAX_BYTES + 1);
     let found = extract(store("vault-token"), &content("/home/ann/.vault-token", &large));
     assert!(found.tokens.is_empty() && found.problems[0].contains("16 MiB"));

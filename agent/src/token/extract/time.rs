@@ -1,10 +1,13 @@
 //! When a token was issued and when it ends, from the fields that stand beside it.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use jiff::Timestamp;
 
-use super::{Found, is_for, sources::Sources};
+use super::{
+    is_for,
+    sources::{Found, Sources},
+};
 use crate::{
     catalogue::model::{Kind, Selector, Store, TimeEncoding, TimeField},
     token::times,
@@ -12,25 +15,27 @@ use crate::{
 
 /// The times that a content holds.
 pub(super) struct Times<'s> {
-    expiry: Vec<At<'s>>,
-    issued: Vec<At<'s>>,
+    expiry: Fields<'s>,
+    issued: Fields<'s>,
 }
 
-struct At<'s> {
-    field: &'s TimeField,
-    path: Vec<String>,
-    label: String,
-    at: Timestamp,
+/// Times by where they stand, so that a content with thousands of tokens is no more work for each of them.
+#[derive(Default)]
+struct Fields<'s> {
+    /// What a token says about itself, by its path and label.
+    own: HashMap<(Vec<String>, String), Timestamp>,
+    /// What stands beside tokens, by the names above it, in the order of the catalogue.
+    beside: HashMap<Vec<String>, Vec<(&'s TimeField, Timestamp)>>,
 }
 
 impl<'s> Times<'s> {
     pub(super) fn new(store: &'s Store, path: &Path, sources: &mut Sources<'_>) -> Self {
         let mut read = |fields: &'s [TimeField]| {
-            let mut all = Vec::new();
+            let mut all = Fields::default();
             for field in fields.iter().filter(|field| is_for(&field.field, path)) {
                 for found in sources.quietly(&field.field) {
                     if let Some(at) = times::decode(field.encoding, &found.bytes).and_then(times::Time::at) {
-                        all.push(At { field, path: found.path, label: found.label, at });
+                        all.add(field, found, at);
                     }
                 }
             }
@@ -43,34 +48,36 @@ impl<'s> Times<'s> {
         // What ends an access token does not end the token that renews it.
         let renews =
             matches!(kind, Kind::RefreshToken | Kind::OauthClientSecret | Kind::PrivateKey | Kind::ServiceAccountKey);
-        nearest(&self.expiry, selector, token, renews)
+        self.expiry.nearest(selector, token, renews)
     }
 
     pub(super) fn issued(&self, selector: &Selector, token: &Found) -> Option<Timestamp> {
-        nearest(&self.issued, selector, token, false)
+        self.issued.nearest(selector, token, false)
     }
 }
 
-/// The time that is about a token: the one that stands deepest of those beside it or above, of these the first. Only if
-/// it is said to be about this token, if `named`.
-fn nearest(times: &[At<'_>], selector: &Selector, token: &Found, named: bool) -> Option<Timestamp> {
-    let mut best: Option<&At<'_>> = None;
-    for time in times.iter().filter(|time| about(time, selector, token, named)) {
-        if best.is_none_or(|best| best.path.len() < time.path.len()) {
-            best = Some(time);
+impl<'s> Fields<'s> {
+    fn add(&mut self, field: &'s TimeField, found: Found, at: Timestamp) {
+        if matches!(field.encoding, TimeEncoding::JwtExp | TimeEncoding::JwtIat) {
+            self.own.entry((found.path, found.label)).or_insert(at);
+        } else {
+            self.beside.entry(found.parent().to_vec()).or_default().push((field, at));
         }
     }
-    best.map(|time| time.at)
-}
 
-fn about(time: &At<'_>, selector: &Selector, token: &Found, named: bool) -> bool {
-    // What a token says itself is about itself alone.
-    if matches!(time.field.encoding, TimeEncoding::JwtExp | TimeEncoding::JwtIat) {
-        return time.path == token.path && time.label == token.label;
+    /// The time that is about a token: its own word, else that of the nearest field beside it or above, of these the
+    /// first. Only a field that names the token's selector, if `named`.
+    fn nearest(&self, selector: &Selector, token: &Found, named: bool) -> Option<Timestamp> {
+        if let Some(at) = self.own.get(&(token.path.clone(), token.label.clone())) {
+            return Some(*at);
+        }
+        let about = |field: &TimeField| {
+            if field.of.is_empty() { !named } else { field.of.contains(&selector.selector) }
+        };
+        let parent = token.parent();
+        (0..=parent.len()).rev().find_map(|length| {
+            let fields = self.beside.get(&parent[..length])?;
+            fields.iter().find(|(field, _)| about(field)).map(|(_, at)| *at)
+        })
     }
-    let above = time.path.split_last().map_or(&[][..], |(_, parent)| parent);
-    if !token.parent().starts_with(above) {
-        return false;
-    }
-    if time.field.of.is_empty() { !named } else { time.field.of.contains(&selector.selector) }
 }

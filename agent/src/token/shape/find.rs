@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
+use foldhash::fast::RandomState;
+
 use super::{Match, Shape, all, build, check};
 use crate::token::{jwt, pem};
 
@@ -13,14 +15,14 @@ const PEM_DASHES: usize = 5;
 struct Index {
     /// A bit for each hash of three bytes that a beginning has.
     bits: Box<[u64; WORDS]>,
-    by_key: HashMap<[u8; 3], Vec<(&'static str, &'static Shape)>>,
+    by_key: HashMap<[u8; 3], Vec<(&'static str, &'static Shape)>, RandomState>,
 }
 
 /// 32,768 bits for some 200 beginnings: of random bytes one in 160 is looked at closer.
 const WORDS: usize = 512;
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { bits: Box::new([0; WORDS]), by_key: HashMap::new() };
+    let mut index = Index { bits: Box::new([0; WORDS]), by_key: HashMap::default() };
     for shape in all() {
         for prefix in shape.prefixes {
             let mark = if prefix.starts_with('-') { PEM_MARK } else { prefix };
