@@ -120,9 +120,7 @@ fn any_read_is_critical_but_those_of_the_policy() {
 fn a_running_agent_takes_them_up() {
     let stage = Stage::new();
     let decoys = decoys(&stage);
-    let mut agent = Agent::start_with(&stage, |command| {
-        command.arg("--state-dir").arg(&decoys.state);
-    });
+    let mut agent = Agent::start(&stage);
     let under = stage.path("homes/ann/old");
     decoys.done(&["plant", "ssh", "--under", under.to_str().unwrap()]);
     let decoy = under.join(".ssh/id_ed25519");
