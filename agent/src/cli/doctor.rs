@@ -69,10 +69,10 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
 /// Whether there is a fingerprint key that can be used, and a history. They are not made here.
 fn describe_state(text: &mut String, options: &SensorOptions, config: &Config) {
     let state = options.state_dir.as_deref().or(config.state_dir.as_deref()).unwrap_or(Path::new(state::DIRECTORY));
-    let _ = match Database::look(state) {
-        Ok(Some((version, tokens))) => {
-            let path = state.join(history::FILE);
-            writeln!(text, "  ok    history: {} (version {version}, {tokens} tokens)", path.display())
+    let tokens = Database::look(state).and_then(|history| history.as_ref().map(Database::tokens).transpose());
+    let _ = match tokens {
+        Ok(Some(tokens)) => {
+            writeln!(text, "  ok    history: {} ({} tokens)", state.join(history::FILE).display(), tokens.len())
         }
         Ok(None) => writeln!(text, "  --    history: none yet, `tokenhound run` makes it in {}", state.display()),
         Err(error) => writeln!(text, "  no    {error}"),

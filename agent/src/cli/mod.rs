@@ -19,6 +19,7 @@ mod run;
 mod run_ci;
 mod scan;
 mod session;
+mod tokens;
 mod watch;
 
 use std::{fmt::Display, path::PathBuf, process::ExitCode};
@@ -59,6 +60,8 @@ enum Subcommands {
     Decoy(decoy::Subcommands),
     /// List the readers that lie where their user can write, with what their files held.
     Readers(readers::Options),
+    /// List the tokens that lie in stores, who put them there and who has used them since, as the agent has seen it.
+    Tokens(tokens::Options),
     /// Explain a detector: what it fires on, why it matters, what to do.
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
@@ -205,6 +208,7 @@ fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
         Subcommands::Policy(command) => policy::execute(command),
         Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Readers(options) => readers::execute(&options),
+        Subcommands::Tokens(options) => tokens::execute(&options),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
         Subcommands::Canary => canary::child::wait_for_end()

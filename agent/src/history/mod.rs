@@ -90,23 +90,28 @@ impl Database {
         Ok(database)
     }
 
-    /// The version of the database in that state directory and how many tokens it holds; `None` where there is none. Nothing
-    /// is made or changed.
+    /// The database in that state directory, to be read only; `None` where there is none. An agent may be writing it.
     ///
     /// # Errors
     /// See [`HistoryError`].
-    pub fn look(state: &Path) -> Result<Option<(u32, i64)>, HistoryError> {
+    pub fn look(state: &Path) -> Result<Option<Self>, HistoryError> {
         let path = state.join(FILE);
         if !path.exists() {
             return Ok(None);
         }
-        let look = || {
+        let open = || {
             let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            let tokens = connection.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0))?;
-            Ok(Some((version, tokens)))
+            connection.busy_timeout(BUSY)?;
+            Ok(connection)
         };
-        look().map_err(|source| HistoryError::Database { what: "read", path: path.clone(), source })
+        match open() {
+            Ok(connection) => {
+                let database = Self { connection, path };
+                schema::check(&database)?;
+                Ok(Some(database))
+            }
+            Err(source) => Err(HistoryError::Database { what: "open", path, source }),
+        }
     }
 
     /// What survives the end of the process at any moment: a write-ahead log, synchronised at its checkpoints.

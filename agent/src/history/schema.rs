@@ -19,17 +19,23 @@ const MIGRATIONS: &[&str] = &["
 /// The version that this agent writes.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// Brings the database up to date, all or nothing.
-pub(super) fn migrate(database: &mut Database) -> Result<(), HistoryError> {
-    let failed = |source| HistoryError::Database { what: "bring up to date", path: database.path.clone(), source };
-    let version = |connection: &rusqlite::Connection| {
-        connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
-    };
-    let found = version(&database.connection).map_err(failed)?;
+/// Its version.
+fn version(connection: &rusqlite::Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Is it one that this agent understands? Returns its version.
+pub(super) fn check(database: &Database) -> Result<u32, HistoryError> {
+    let found = version(&database.connection).map_err(|source| database.error("read", source))?;
     if found > VERSION {
         return Err(HistoryError::Later { path: database.path.clone(), found, known: VERSION });
     }
-    if found == VERSION {
+    Ok(found)
+}
+
+/// Brings the database up to date, all or nothing.
+pub(super) fn migrate(database: &mut Database) -> Result<(), HistoryError> {
+    if check(database)? == VERSION {
         return Ok(());
     }
     let run = |connection: &mut rusqlite::Connection| {
@@ -43,5 +49,5 @@ pub(super) fn migrate(database: &mut Database) -> Result<(), HistoryError> {
         transaction.commit()
     };
     let outcome = run(&mut database.connection);
-    outcome.map_err(|source| HistoryError::Database { what: "bring up to date", path: database.path.clone(), source })
+    outcome.map_err(|source| database.error("bring up to date", source))
 }

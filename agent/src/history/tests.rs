@@ -47,7 +47,7 @@ fn token(path: &str, secret: &str) -> Tracked {
 fn what_is_written_is_there_again_after_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let state = state.path().join("state");
-    assert_eq!(Database::look(&state).unwrap(), None);
+    assert!(Database::look(&state).unwrap().is_none());
     let awkward = {
         use std::os::unix::ffi::OsStringExt;
         let mut token = token("", "two");
@@ -64,7 +64,7 @@ fn what_is_written_is_there_again_after_a_restart() {
     drop(writer);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join(FILE))), (0o700, 0o600));
-    assert_eq!(Database::look(&state).unwrap(), Some((schema::VERSION, 2)));
+    assert_eq!(Database::look(&state).unwrap().unwrap().tokens().unwrap().len(), 2);
     let mut found = Database::open(&state).unwrap().tokens().unwrap();
     found.sort_by_key(|token| token.known.path != one.known.path);
     assert_eq!(found, [one, awkward]);
@@ -81,6 +81,7 @@ fn a_damaged_history_and_one_of_a_later_version_are_named() {
     let database = Database::open(state.path()).unwrap();
     database.connection.pragma_update(None, "user_version", 999).unwrap();
     drop(database);
+    assert!(Database::look(state.path()).is_err());
     let error = Database::open(state.path()).err().unwrap().to_string();
     assert!(error.contains("version 999") && error.contains("later agent"), "{error}");
 }

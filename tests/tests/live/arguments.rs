@@ -4,6 +4,8 @@ use std::{path::Path, process::Command};
 
 use tokenhound_tests::{agent::Agent, process, skip, stage::Stage, store::Store, token};
 
+use crate::lifecycle::is_known;
+
 /// The AWS secret access key of a store with this content: of no shape that redaction knows by itself.
 fn secret(content: &str) -> String {
     let line = content.lines().find_map(|line| line.strip_prefix("aws_secret_access_key"));
@@ -38,11 +40,7 @@ fn a_token_on_a_command_line() {
     stage.hide(&encoded);
     let mut agent = Agent::start(&stage);
     print(&home, "");
-    let port = agent.port;
-    agent.process.until("the token", || {
-        let (_, metrics) = tokenhound_tests::http::get(port, "/metrics")?;
-        metrics.contains("tokenhound_tokens_tracked{store=\"aws-credentials\"}").then_some(())
-    });
+    agent.process.until("the token", || is_known(&stage, &store).then_some(()));
     let named = |name: &str| stage.program(name, Path::new("/usr/bin/echo")).display().to_string();
     let (plain, coded, other) = (named("say-plain"), named("say-coded"), named("say-other"));
     // Another secret of the same length is none that is known.

@@ -18,8 +18,6 @@ use tokenhound_tests::{
 
 use crate::{actor, innocents::in_venv};
 
-const METRIC: &str = "tokenhound_tokens_tracked{store=\"aws-credentials\"}";
-
 /// A session may be over for a second. Of other stores nothing is said here: the machine has its own.
 const POLICY: &str = "tokens:\n  - reason: this test has no time\n    store: aws-credentials\n    session_grace: 1s\n";
 
@@ -90,14 +88,9 @@ fn from_login_to_removal() {
     }
     assert!(about(&found, "unexpected-reader", &store).is_none(), "the tool itself is expected: {found:?}");
 
-    assert!(tracked(&agent) >= 1, "it is there");
+    assert!(agent.metrics().contains("tokenhound_token_age_seconds{store=\"aws-credentials\"}"));
     fs::remove_file(&store).unwrap();
-    let before = tracked(&agent);
-    let port = agent.port;
-    agent.process.until("its end", || {
-        let (_, metrics) = tokenhound_tests::http::get(port, "/metrics")?;
-        (count(&metrics) < before).then_some(())
-    });
+    agent.process.until("its end", || (!is_known(&stage, &store)).then_some(()));
     let _ = agent.stop();
     let history = fs::read(stage.path("state/history.db")).unwrap();
     stage.search("the history", &history);
@@ -137,11 +130,7 @@ fn a_session_that_ends_while_no_agent_runs() {
     let policy = stage.file("policy.d/tokens.yaml", POLICY.replace("1s", "1h"));
     let mut agent = Agent::start(&stage);
     log_in(&stage, &home, &[configure(&stage, &aws)]);
-    let port = agent.port;
-    agent.process.until("the token", || {
-        let (_, metrics) = tokenhound_tests::http::get(port, "/metrics")?;
-        (count(&metrics) >= 1).then_some(())
-    });
+    agent.process.until("the token", || is_known(&stage, &store).then_some(()));
     let _ = agent.stop();
     fs::write(policy, POLICY).unwrap();
     let mut agent = Agent::start(&stage);
@@ -162,12 +151,7 @@ fn a_store_that_is_opened_to_others() {
     let mut agent = Agent::start(&stage);
     // Where a home is, is learnt from programs.
     process::run(Command::new("/bin/true").env("HOME", &home), b"");
-    let port = agent.port;
-    agent.process.until("the tokens", || {
-        let (_, metrics) = tokenhound_tests::http::get(port, "/metrics")?;
-        let gh = metrics.contains("tokenhound_tokens_tracked{store=\"gh-hosts\"}");
-        (count(&metrics) >= 1 && gh).then_some(())
-    });
+    agent.process.until("the tokens", || [&open, &closed].iter().all(|store| is_known(&stage, store)).then_some(()));
     set_mode(&open, 0o644);
     agent.until("the exposure", |all| about(all, "store-exposed", &open).is_some());
     let found = agent.findings(&home.display().to_string());
@@ -177,11 +161,11 @@ fn a_store_that_is_opened_to_others() {
     let _ = agent.stop();
 }
 
-fn tracked(agent: &Agent<'_>) -> u64 {
-    count(&agent.metrics())
-}
-
-fn count(metrics: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(METRIC));
-    line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+/// Does the agent know of a token there? It writes down what it knows soon after.
+pub(crate) fn is_known(stage: &Stage, store: &Path) -> bool {
+    let mut list = Command::new(process::tokenhound());
+    let ended = process::run(list.arg("tokens").arg("--state-dir").arg(stage.path("state")), b"");
+    assert_eq!(ended.code(), 0, "{}", ended.err());
+    stage.search("the list of tokens", &ended.stdout);
+    ended.out().lines().any(|line| line.starts_with(&format!("{} ", store.display())))
 }

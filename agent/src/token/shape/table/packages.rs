@@ -18,9 +18,9 @@ const PYPI: Issuer = Issuer {
     source: "warehouse docs, API tokens: pypi- and a macaroon, whose version and location are AgE...",
 };
 const CRATES: Issuer = Issuer {
-    name: "crates.io",
-    revoke: "crates.io/settings/tokens",
-    source: "rust-lang/crates.io src/util/token.rs: cio and 32",
+    name: "Rust's package registry",
+    revoke: "account settings > API tokens",
+    source: "the registry's own source, src/util/token.rs: cio and 32",
 };
 const RUBYGEMS: Issuer = Issuer {
     name: "RubyGems",
