@@ -99,7 +99,10 @@ pub(crate) fn about(token: &Tracked) -> Vec<Evidence> {
 
 /// `refresh_token at /tokens/refresh_token, issued 2026-11-01 ..., without an end that is known`.
 pub(crate) fn words(facts: &Facts) -> String {
-    let mut text = format!("{} at {}", facts.kind.name(), facts.field);
+    let mut text = match facts.field.as_str() {
+        "*file*" => format!("{}, the whole file", facts.kind.name()),
+        field => format!("{} at {field}", facts.kind.name()),
+    };
     if let Some(issuer) = &facts.issuer {
         text.push_str(&format!(" of {issuer}"));
     }
