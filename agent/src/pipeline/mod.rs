@@ -33,7 +33,7 @@ use self::{
     cores::Cores,
     edge::Edge,
     holders::Holders,
-    tokens::Tokens,
+    tokens::{Request, Tokens},
     watchset::{Looked, Update, Watchset},
     world::Live,
 };
@@ -98,8 +98,13 @@ impl Flow {
             tracing::warn!(%error, "what was known of tokens is not");
             None
         });
-        self.feed(Input::Tokens { time: clock::now(), tokens: tokens.unwrap_or_default() }, &mut |_| ());
         let looker = Tokens::start(Arc::clone(self.core.catalogue()), key, metrics.clone())?;
+        let tokens = tokens.unwrap_or_default();
+        // Also files that are not there any more, which no look at the stores would find.
+        let (homes, overrides) = (self.core.homes(), self.core.overrides());
+        let again = Request::again(&tokens, self.core.catalogue(), homes, overrides);
+        again.into_iter().for_each(|request| looker.look(Some(request)));
+        self.feed(Input::Tokens { time: clock::now(), tokens }, &mut |_| ());
         Ok((Some(looker), history.map(history::Writer::start).transpose()?))
     }
 

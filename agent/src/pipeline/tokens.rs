@@ -19,7 +19,7 @@ use crate::{
         homes::{EnvOverrides, Homes},
         model::Role,
     },
-    detect::lifecycle::{Exposed, Look},
+    detect::lifecycle::{Exposed, Look, Tracked},
     posture::{self, Expected, gather::Gatherer, view::View},
     telemetry::{events, metrics::Metrics},
     token::{
@@ -55,6 +55,26 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// The requests for the files with tokens that were known before the agent started. Where a home is not known yet they
+    /// are of the stores of then.
+    pub(super) fn again(
+        tokens: &[Tracked],
+        catalogue: &Catalogue,
+        homes: &Homes,
+        overrides: &EnvOverrides,
+    ) -> Vec<Self> {
+        let mut files: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
+        for token in tokens {
+            files.entry(&token.known.path).or_default().push(token.known.store.clone());
+        }
+        let request = |(path, mut stores): (&Path, Vec<String>)| {
+            stores.dedup();
+            let then = || Self { path: path.to_owned(), stores, home: None };
+            Self::of(path, catalogue, homes, overrides).unwrap_or_else(then)
+        };
+        files.into_iter().map(request).collect()
+    }
+
     /// The request for a file with that name; `None` where that is no store with tokens in it.
     pub(super) fn of(path: &Path, catalogue: &Catalogue, homes: &Homes, overrides: &EnvOverrides) -> Option<Self> {
         let stores = catalogue.stores_for(path, homes, overrides);
@@ -120,6 +140,8 @@ struct File {
     stores: Vec<String>,
     home: Option<PathBuf>,
     stat: Option<Stat>,
+    /// It was looked at, if only to see that it is not there.
+    looked: bool,
 }
 
 /// By what a change is noticed.
@@ -189,9 +211,11 @@ impl Looker {
             events::TableEvicted { table: "token_files", count: 1 }.emit(&self.metrics);
             return;
         }
-        let file = self.files.entry(path.clone()).or_insert(File { stores: Vec::new(), home: None, stat: None });
+        let new = File { stores: Vec::new(), home: None, stat: None, looked: false };
+        let file = self.files.entry(path.clone()).or_insert(new);
+        file.looked &= file.stores == stores;
         (file.stores, file.home) = (stores, home);
-        if file.stat != Stat::of(&path) {
+        if !file.looked || file.stat != Stat::of(&path) {
             self.due.insert((Instant::now() + SOON, path), ());
         }
     }
@@ -216,7 +240,7 @@ impl Looker {
             let before = Stat::of(&path);
             let Some(file) = self.files.get_mut(&path) else { continue };
             // One file can be due several times.
-            if file.stat == before {
+            if file.looked && file.stat == before {
                 continue;
             }
             if before.is_some_and(|stat| stat.size == 0) && file.stat.is_some_and(|stat| stat.size > 0) {
@@ -225,7 +249,7 @@ impl Looker {
                 self.due.insert((Instant::now() + EMPTY, path), ());
                 continue;
             }
-            file.stat = before;
+            (file.stat, file.looked) = (before, true);
             let gone = before.is_none();
             let (look, needles) = self.look(&path, gatherer.as_mut());
             if gone {

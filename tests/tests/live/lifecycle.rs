@@ -136,6 +136,12 @@ fn a_session_that_ends_while_no_agent_runs() {
     let mut agent = Agent::start(&stage);
     agent.until("what it knew before", |all| about(all, "token-outlived-session", &store).is_some());
     let _ = agent.stop();
+    // Removed while none runs: its state closes.
+    fs::remove_file(&store).unwrap();
+    assert!(is_known(&stage, &store));
+    let mut agent = Agent::start(&stage);
+    agent.process.until("the end of what it knew", || (!is_known(&stage, &store)).then_some(()));
+    let _ = agent.stop();
 }
 
 #[test]

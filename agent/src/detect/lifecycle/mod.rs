@@ -141,7 +141,7 @@ impl Lifecycle {
             changes.push(Change::Is(Box::new(token.clone())));
             self.tokens.insert(place, token);
         }
-        if !changes.is_empty() {
+        if !changes.is_empty() || !self.looked.contains_key(&look.path) {
             self.changed();
         }
         (changes, self.exposed(look))
@@ -225,7 +225,9 @@ impl Lifecycle {
             return (due, changes);
         }
         let mut next = Timestamp::MAX;
-        for token in self.tokens.values_mut() {
+        // What was known before a restart may be gone since: nothing is said of it before its file was looked at.
+        let looked = &self.looked;
+        for token in self.tokens.values_mut().filter(|token| looked.contains_key(&token.known.path)) {
             let limits = limits(&token.known.store);
             let mut told = token.told;
             match (told.outlived, outlives(token, limits)) {

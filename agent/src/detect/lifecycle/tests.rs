@@ -243,6 +243,24 @@ fn exposure_is_told_when_it_is_new() {
 }
 
 #[test]
+fn what_is_gone_since_the_last_run_is_not_told() {
+    let mut before = logged_in();
+    before.ended(ProcessKey::new(812_000, 812), at(20));
+    let mut tokens = Lifecycle::default();
+    tokens.restore(before.tokens().cloned().collect());
+    assert!(tokens.due(at(30 * HOUR), |_| LIMITS).0.is_empty(), "it was not looked at yet");
+    let (changes, _) = tokens.looked(&look(None, Vec::new()), at(30 * HOUR), at(30 * HOUR));
+    assert!(matches!(&changes[..], [Change::Gone(_)]), "{changes:?}");
+    assert!(tokens.due(at(31 * HOUR), |_| LIMITS).0.is_empty());
+    // Its twin is still there.
+    let mut tokens = Lifecycle::default();
+    tokens.restore(before.tokens().cloned().collect());
+    assert!(tokens.due(at(30 * HOUR), |_| LIMITS).0.is_empty());
+    tokens.looked(&look(Some(10), vec![known("one")]), at(30 * HOUR), at(30 * HOUR));
+    assert_eq!(tokens.due(at(30 * HOUR), |_| LIMITS).0.len(), 1);
+}
+
+#[test]
 fn what_was_known_goes_on_after_a_restart() {
     let before = logged_in();
     let mut tokens = Lifecycle::default();
