@@ -11,7 +11,6 @@ pub mod find;
 pub mod judge;
 pub mod look;
 pub mod model;
-mod place;
 pub mod progress;
 pub mod report;
 pub mod scope;

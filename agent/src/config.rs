@@ -7,6 +7,13 @@ use std::{
 
 use crate::{
     detect::access::Tier,
+    history::Bounds,
+    policy::times,
+    sink::{
+        config::{SinkConfig, SinkConfigs},
+        credential::Source,
+    },
+    telemetry::http::door::ListenTls,
     yaml::{
         self, Guard, Node, Problems, Value,
         fields::{Fields, FromNode, Reading, words},
@@ -21,6 +28,10 @@ pub const FILE: &str = "/etc/tokenhound/tokenhound.yaml";
 pub struct Config {
     /// Where to serve metrics.
     pub listen: Option<SocketAddr>,
+    /// TLS for that.
+    pub listen_tls: Option<ListenTls>,
+    /// The token that is asked for there.
+    pub listen_token: Option<Source>,
     /// File for findings.
     pub findings: Option<PathBuf>,
     /// Kernel mechanism to use instead of the best one that works.
@@ -33,6 +44,10 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// File with the fleet's fingerprint key, in place of the one in the state directory (`token/key.rs`).
     pub fingerprint_key: Option<PathBuf>,
+    /// How much of the history is kept.
+    pub history: Option<Bounds>,
+    /// Where findings go; `None` where nothing is said of it.
+    pub sinks: Option<Vec<SinkConfig>>,
 }
 
 impl Config {
@@ -70,15 +85,56 @@ impl FromNode for Config {
         let tier: Option<TierWord> = fields.optional("tier", reading);
         let config = Self {
             listen: listen.map(|listen| listen.0),
+            listen_tls: fields.optional("listen_tls", reading),
+            listen_token: Source::of("listen_token_file", "listen_token_credential", &mut fields, reading),
             findings: absolute("findings", &mut fields, reading),
             tier: tier.map(Into::into),
             catalogue: absolute("catalogue", &mut fields, reading),
             policy: absolute("policy", &mut fields, reading),
             state_dir: absolute("state_dir", &mut fields, reading),
             fingerprint_key: absolute("fingerprint_key", &mut fields, reading),
+            history: fields.optional("history", reading),
+            sinks: fields.optional("sinks", reading).map(|sinks: SinkConfigs| sinks.0),
         };
         fields.finish(reading);
         Some(config)
+    }
+}
+
+impl FromNode for Bounds {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let mut fields = Fields::of(node, reading)?;
+        let defaults = Self::default();
+        let age: Option<Span> = fields.optional("max_age", reading);
+        let place = fields.place();
+        let size: Option<u64> = fields.optional("max_mib", reading);
+        let alike = fields.optional("alike", reading);
+        fields.finish(reading);
+        if size.is_some_and(|size| !(1..=1 << 20).contains(&size)) {
+            reading.error(place, "\"max_mib\" is between 1 and 1048576 mebibytes");
+            return None;
+        }
+        Some(Self {
+            max_age: age.map_or(defaults.max_age, |age| age.0),
+            max_bytes: size.map_or(defaults.max_bytes, |size| size << 20),
+            alike: alike.unwrap_or(defaults.alike),
+        })
+    }
+}
+
+/// Seconds.
+struct Span(i64);
+
+impl FromNode for Span {
+    fn from_node(node: &Node, reading: &mut Reading<'_>) -> Option<Self> {
+        let text = String::from_node(node, reading)?;
+        match times::duration(&text) {
+            Ok(span) => i64::try_from(span.as_secs()).ok().map(Self),
+            Err(wrong) => {
+                reading.error(node.place, wrong);
+                None
+            }
+        }
     }
 }
 
@@ -130,6 +186,13 @@ fn absolute(name: &'static str, fields: &mut Fields<'_>, reading: &mut Reading<'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        finding::severity::Severity,
+        sink::{
+            config::{Settings, Take},
+            stdout,
+        },
+    };
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("tokenhound.yaml"), text).map_err(|problems| problems.to_string())
@@ -143,25 +206,37 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "listen: '127.0.0.1:1'\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\nstate_dir: /s\n\
-             fingerprint_key: /k\n",
+            "listen: '127.0.0.1:1'\nlisten_tls: {certificate: /t/c, key_file: /t/k}\nlisten_token_credential: metrics\nfindings: /var/log/f\ntier: fentry\npolicy: /p\ncatalogue: /c\nstate_dir: /s\n\
+             fingerprint_key: /k\nhistory: {max_age: 30d, max_mib: 64, alike: 7}\nsinks: [{name: o, type: stdout}]\n",
         );
         let expected = Config {
             listen: "127.0.0.1:1".parse().ok(),
+            listen_tls: Some(ListenTls { certificate: "/t/c".into(), key: Source::File("/t/k".into()) }),
+            listen_token: Some(Source::Named("metrics".into())),
             findings: Some("/var/log/f".into()),
             tier: Some(Tier::Fentry),
             catalogue: Some("/c".into()),
             policy: Some("/p".into()),
             state_dir: Some("/s".into()),
             fingerprint_key: Some("/k".into()),
+            history: Some(Bounds { max_age: 30 * 86_400, max_bytes: 64 << 20, alike: 7 }),
+            sinks: Some(vec![SinkConfig {
+                name: "o".to_owned(),
+                min_severity: Severity::Informational,
+                take: Take::Findings,
+                settings: Settings::Stdout(stdout::Config { format: stdout::Format::Text }),
+            }]),
         };
         assert_eq!(config, Ok(expected));
     }
 
     #[test]
     fn every_mistake_is_named_with_its_line() {
-        let said = parse("lisen: x\ntier: lsd\nfindings: here\nlisten: 1\n").unwrap_err();
-        for part in ["tokenhound.yaml:1", "listen", "tokenhound.yaml:2", "fentry", "absolute"] {
+        let said =
+            parse("lisen: x\ntier: lsd\nfindings: here\nlisten: 1\nhistory: {max_age: 3w, max_mib: 0}\n").unwrap_err();
+        for part in
+            ["tokenhound.yaml:1", "listen", "tokenhound.yaml:2", "fentry", "absolute", "no duration", "mebibytes"]
+        {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
     }

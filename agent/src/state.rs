@@ -83,13 +83,72 @@ pub mod path {
     /// When it was not written by [`serialize`].
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
         let text = String::deserialize(from)?;
+        read(&text).map_err(serde::de::Error::custom)
+    }
+
+    /// The path again of what [`text`] made; what it did not make stays as it is.
+    #[must_use]
+    pub fn of_text(text: &str) -> PathBuf {
+        read(text).unwrap_or_else(|_| PathBuf::from(text))
+    }
+
+    fn read(text: &str) -> Result<PathBuf, data_encoding::DecodeError> {
         match text.strip_prefix('\0') {
             Some(bytes) => {
-                let bytes = data_encoding::HEXLOWER.decode(bytes.as_bytes()).map_err(serde::de::Error::custom)?;
+                let bytes = data_encoding::HEXLOWER.decode(bytes.as_bytes())?;
                 Ok(PathBuf::from(OsString::from_vec(bytes)))
             }
             None => Ok(PathBuf::from(text)),
         }
+    }
+}
+
+/// A path that may be missing, in a file of ours.
+pub mod maybe_path {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Written(#[serde(with = "super::path")] PathBuf);
+
+    /// See [`super::path::text`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+        path.clone().map(Written).serialize(to)
+    }
+
+    /// The path again.
+    ///
+    /// # Errors
+    /// When it was not written by [`serialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+        Ok(Option::<Written>::deserialize(from)?.map(|Written(path)| path))
+    }
+}
+
+/// A file's identity that may be missing, in a file of ours.
+pub mod file_id {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use tokenhound_common::record::FileId;
+
+    /// Inode, device and generation.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn serialize<S: Serializer>(id: &Option<FileId>, to: S) -> Result<S::Ok, S::Error> {
+        id.map(|id| (id.inode, id.device, id.generation)).serialize(to)
+    }
+
+    /// The identity again.
+    ///
+    /// # Errors
+    /// When it was not written by [`serialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<FileId>, D::Error> {
+        let id = Option::<(u64, u32, u32)>::deserialize(from)?;
+        Ok(id.map(|(inode, device, generation)| FileId { inode, device, generation }))
     }
 }
 

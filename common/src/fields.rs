@@ -163,6 +163,7 @@ fields! {
     sock_address: "sock", ["__sk_common.skc_daddr"], 4, Required;
     sock_port: "sock", ["__sk_common.skc_dport"], 2, Required;
     sock_address_v6: "sock", ["__sk_common.skc_v6_daddr"], 16, Optional("connections to metadata addresses of IPv6, on the tracepoint tier");
+    message_name: "msghdr", ["msg_name"], 8, Required;
     unix_dentry: "unix_sock", ["path.dentry"], 8, Required;
     unix_mount: "unix_sock", ["path.mnt"], 8, Required;
     unix_peer: "unix_sock", ["peer"], 8, Required;

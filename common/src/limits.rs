@@ -6,6 +6,9 @@ pub const HITS_RING_BYTES: u32 = 4 << 20;
 /// Size in bytes of the ring that carries process life (fork, exec, exit). Power of two.
 pub const LIFE_RING_BYTES: u32 = 8 << 20;
 
+/// Size in bytes of the ring that carries what carriers write and where they connect to. Power of two.
+pub const TRAIL_RING_BYTES: u32 = 4 << 20;
+
 /// Longest file name (one path component) that Linux allows, in bytes (`NAME_MAX`).
 pub const NAME_BYTES: usize = 255;
 
@@ -44,6 +47,33 @@ pub const MAX_NAME_KEYS: u32 = 16_384;
 
 /// Most processes that are marked as holders of a watched descriptor.
 pub const MAX_HOLDERS: u32 = 16_384;
+
+/// Most processes that are known as carriers; the least used goes first.
+pub const MAX_CARRIERS: u32 = 16_384;
+
+/// Most bytes of a name server's answer that are told: what a datagram of them holds without extensions (RFC 1035, 4.2.1).
+pub const ANSWER_BYTES: usize = 512;
+
+/// How long, in nanoseconds, the same program of the same process may send to the same address without another record.
+pub const SENDS_NS: u64 = 10_000_000_000;
+
+/// Messages of one `sendmmsg` whose addresses are looked at.
+pub const SENT_MESSAGES: u32 = 4;
+
+/// How long a process counts as a carrier after a read, in nanoseconds: ten minutes.
+pub const CARRIES_NS: u64 = 600 * 1_000_000_000;
+
+/// How soon after a read another one makes a process a carrier anew, in nanoseconds.
+pub const CARRIES_ANEW_NS: u64 = 1_000_000_000;
+
+/// Processes that are asked whether they are carriers: the one that acts and those above it.
+pub const CARRIER_DEPTH: u32 = 4;
+
+/// Descriptors of a carrier that are looked at for files open for writing.
+pub const CARRIER_DESCRIPTORS: u32 = 64;
+
+/// Descriptors of a carrier that are looked at for pipes: its output, and what `>(...)` of a shell puts beside it.
+pub const CARRIER_PIPES: u32 = 8;
 
 /// Most (process, file) pairs remembered so that the same access is not told again and again; the least used goes first.
 pub const MAX_SEEN: u32 = 32_768;

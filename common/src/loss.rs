@@ -34,6 +34,8 @@ reasons! {
     HOLDERS = 6, "holders";
     /// A program was started with more descriptors than are looked at; a watched file among the rest is missed.
     DESCRIPTORS = 7, "exec_descriptors";
+    /// The ring for what carriers do had no room: a file that they wrote is not looked at, a connection not told.
+    TRAIL_RING_FULL = 8, "trail_ring_full";
 }
 
 /// Number of counters in the kernel's map.

@@ -3,7 +3,7 @@
 
 use crate::{
     fields::Offsets,
-    watch::{Address, FileKey, FileWatch, Filter, NameKey},
+    watch::{Address, Carrier, FileKey, FileWatch, Filter, NameKey},
 };
 
 // SAFETY: all of them are `repr(C)`, made of integers and arrays of integers, without padding, and any bits are valid.
@@ -18,3 +18,5 @@ unsafe impl aya::Pod for FileKey {}
 unsafe impl aya::Pod for FileWatch {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Address {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Carrier {}

@@ -23,8 +23,13 @@ impl Kind {
     pub const CHANGE: Self = Self(5);
     /// The kernel has written the memory of a process to a file ([`Dump`]).
     pub const DUMP: Self = Self(6);
-    /// A process connected to a watched socket or address ([`Connect`]).
+    /// A process connected to a watched socket or address, or a carrier connected, or sent, to any address
+    /// ([`Connect`]).
     pub const CONNECT: Self = Self(7);
+    /// A carrier writes a file ([`Written`]).
+    pub const WRITTEN: Self = Self(8);
+    /// A carrier has received an answer of a name server ([`Answer`]).
+    pub const ANSWER: Self = Self(9);
 }
 
 /// First in every record.
@@ -348,6 +353,10 @@ impl Access {
     pub const MATCH_DIRECTORY_NAME: u16 = 1 << 3;
     /// It is the file that the agent itself uses to prove a probe.
     pub const MATCH_CANARY: u16 = 1 << 4;
+    /// Nothing about the object: it is told because a carrier acts (see [`crate::watch::Carrier`]).
+    pub const MATCH_CARRIER: u16 = 1 << 5;
+    /// A name of a history or log.
+    pub const MATCH_OUTLET: u16 = 1 << 6;
 }
 
 /// What was done to a file.
@@ -444,6 +453,78 @@ pub struct Connect {
 impl Connect {
     /// The path is cut at its root end.
     pub const PATH_TRUNCATED: u16 = 1 << 0;
+    /// Something was sent to the address without a connection to it.
+    pub const SENT: u16 = 1 << 1;
+}
+
+/// At which moment a carrier's file is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Moment(pub u16);
+
+impl Moment {
+    /// It is opened for writing: what is written comes later.
+    pub const OPENED: Self = Self(1);
+    /// A descriptor is closed.
+    pub const CLOSED: Self = Self(2);
+    /// The process ends and has it open.
+    pub const ENDED: Self = Self(3);
+}
+
+/// Body of [`Kind::WRITTEN`], followed by the file's path and that of the process's root.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Written {
+    /// Common head; flags are `Written::*`.
+    pub header: Header,
+    /// Who. At its end a process has no executable any more.
+    pub task: Task,
+    /// Attributes of the file.
+    pub file: FileFacts,
+    /// Who carries: the process itself or one above it.
+    pub carrier: ProcessKey,
+    /// Bytes of the path.
+    pub path_len: u16,
+    /// Bytes of the path of the process's root, which follows; 0 where it has not changed its root.
+    pub root_len: u16,
+    /// A [`Moment`].
+    pub moment: u16,
+    /// Always zero.
+    pub reserved: u16,
+}
+
+impl Written {
+    /// The path is cut at its root end.
+    pub const PATH_TRUNCATED: u16 = 1 << 0;
+    /// The file has no name any more.
+    pub const UNLINKED: u16 = 1 << 1;
+}
+
+/// Body of [`Kind::ANSWER`], followed by the first bytes of the message (RFC 1035, 4.1), at most
+/// [`crate::limits::ANSWER_BYTES`].
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Answer {
+    /// Common head; no flags.
+    pub header: Header,
+    /// Who.
+    pub task: Task,
+    /// Whose answer it is.
+    pub server: Address,
+    /// Its port, big endian.
+    pub port: u16,
+    /// Bytes of the message that follow.
+    pub bytes_len: u16,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 /// Sizes are part of the wire: a change must be made on purpose, on both sides.
@@ -459,4 +540,6 @@ const _: () = {
     assert!(size_of::<Access>() == 216);
     assert!(size_of::<Change>() == 192);
     assert!(size_of::<Connect>() == 200);
+    assert!(size_of::<Written>() == 200);
+    assert!(size_of::<Answer>() == 160);
 };

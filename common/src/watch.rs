@@ -282,6 +282,24 @@ pub struct NameKey {
     pub reserved: u32,
 }
 
+/// What the files with a name are: the value of the exact name map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct NameWatch(pub u32);
+
+impl NameWatch {
+    /// Stores: every open is of interest.
+    pub const STORE: Self = Self(1 << 0);
+    /// Histories and logs: only an open for writing is, and a read marks nobody.
+    pub const OUTLET: Self = Self(1 << 1);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// Key of the exact file map. The generation is in the value: 0 there means any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(
@@ -373,6 +391,21 @@ impl FileWatch {
     pub const CANARY: u32 = 1 << 2;
     /// The core of a process: whoever reads it looks into that process.
     pub const CORE: u32 = 1 << 3;
+}
+
+/// Value of the map of carriers: processes that have come to the content of a store, or could have been given it by one
+/// that has. What they write may be a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[repr(C)]
+pub struct Carrier {
+    /// Start of the process, as in its key: a pid can come back.
+    pub start_ns: u64,
+    /// Until when it counts, `CLOCK_BOOTTIME`.
+    pub until_ns: u64,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokenhound_common::{
 };
 
 use crate::{
-    descriptor,
+    carriers, descriptor,
     emit::{self, Ring, lost, repeated},
     filter::{self, Interest},
     holders,
@@ -22,8 +22,9 @@ use crate::{
     seen, task,
 };
 
-/// `FMODE_READ` and `FMODE_PATH` (include/linux/fs.h). A descriptor with the latter gives no access to content.
+/// `FMODE_READ`, `FMODE_WRITE` and `FMODE_PATH` (include/linux/fs.h). A descriptor with the last gives no access to content.
 const FMODE_READ: u32 = 1;
+pub const FMODE_WRITE: u32 = 2;
 const FMODE_PATH: u32 = 1 << 14;
 
 /// `MAY_READ` (include/linux/fs.h).
@@ -35,9 +36,8 @@ const MAX_ERRNO: i64 = 4095;
 /// `file_open`: the file is typed.
 #[inline(always)]
 pub fn opened(file: Pointer) -> i32 {
-    if filter::may_match::<Direct>(file) {
-        report(file, Way::OPEN);
-    }
+    let carries = filter::may_match::<Direct>(file) && report(file, Way::OPEN) != 0;
+    written(file, Direct::load::<u32, _>(file, offset!(file_mode)), carries);
     0
 }
 
@@ -132,8 +132,26 @@ fn examine<L: Load>(file: Pointer, way: Way) {
         if filter::may_be_known::<L>(L::pointer(file, offset!(file_inode))) {
             report(file, way);
         }
-    } else if L::load::<u32, _>(file, offset!(file_mode)) & FMODE_PATH == 0 && filter::may_match::<L>(file) {
-        report(file, way);
+        return;
+    }
+    let mode: u32 = L::load(file, offset!(file_mode));
+    let carries = mode & FMODE_PATH == 0 && filter::may_match::<L>(file) && report(file, way) != 0;
+    written(file, mode, carries);
+}
+
+/// Tells of the file if a carrier has opened it to write to it. Of one that has just become a carrier by opening it, tells where
+/// its output goes: in one place, because the verifier walks all of it for each.
+#[inline(always)]
+fn written(file: Pointer, mode: u32, carries: bool) {
+    let file = if carries {
+        carriers::output()
+    } else if mode & FMODE_WRITE != 0 && carriers::armed() {
+        file
+    } else {
+        return;
+    };
+    if !file.is_null() {
+        carriers::opened(file);
     }
 }
 
@@ -143,7 +161,7 @@ pub fn current() -> Pointer {
     unsafe { bpf_get_current_task() as Pointer }
 }
 
-/// Decides exactly and writes the record.
+/// Decides exactly and writes the record. Not zero if whoever reads has become a carrier by it.
 #[inline(never)]
 pub fn report(file: Pointer, way: Way) -> u32 {
     let inode = Copied::pointer(file, offset!(file_inode));
@@ -157,7 +175,14 @@ pub fn report(file: Pointer, way: Way) -> u32 {
         }
         Interest::File => (Object::FILE, filter::by_id(inode), ProcessKey::new(0, 0)),
     };
-    let mode: u32 = Copied::load(file, offset!(file_mode));
+    let mut mode: u32 = Copied::load(file, offset!(file_mode));
+    if matched == Access::MATCH_OUTLET {
+        if mode & FMODE_WRITE == 0 {
+            return 0;
+        }
+        // Every shell reads its history: nobody is marked for that.
+        mode &= !FMODE_READ;
+    }
     if (object == Object::FILE && matched == 0) || (way != Way::OPEN && mode & FMODE_READ == 0) {
         return 0;
     }
@@ -166,13 +191,17 @@ pub fn report(file: Pointer, way: Way) -> u32 {
     if task::own(actor) || actor == target {
         return 0;
     }
+    let mut carries = 0;
     if matched & Access::MATCH_CANARY != 0 {
         holders::mark(actor);
     } else if object == Object::FILE && !news(task, actor, inode, way, mode) {
         return 0;
+    } else if mode & FMODE_READ != 0 && way != Way::EXEC {
+        // A program that starts with it open has the mark of whoever opened it.
+        carries = carriers::read(task);
     }
     write(file, task, &Found { object, matched, target }, way);
-    0
+    carries
 }
 
 /// Whether this is to be told, or was told already.
@@ -225,6 +254,10 @@ fn write(file: Pointer, task: Pointer, found: &Found, way: Way) -> u32 {
     task::file_facts(Copied::pointer(file, offset!(file_inode)), &mut record.file);
     record.open_flags = Copied::load(file, offset!(file_flags));
     record.open_mode = Copied::load(file, offset!(file_mode));
+    if found.matched == Access::MATCH_OUTLET {
+        // As in `report`: it is no read of a store.
+        record.open_mode &= !FMODE_READ;
+    }
     let mut len = size_of::<Access>();
     if way != Way::EXEC {
         len += paths(record, &raw mut buffer.cell, file, task);

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::TracePointContext,
 };
 use tokenhound_common::{
-    limits::MAX_ADDRESSES,
+    limits::{MAX_ADDRESSES, REPEAT_NS, SENDS_NS, SENT_MESSAGES},
     loss::Reason,
     record::{Access, Connect, FileFacts, Kind},
     watch::Address,
@@ -15,10 +15,10 @@ use tokenhound_common::{
 
 use crate::{
     access::{current, return_value},
-    descriptor,
+    carriers, descriptor,
     emit::{self, Ring, lost, repeated},
     filter,
-    kernel::{self, Copied, Load, Pointer, offset, present},
+    kernel::{self, Copied, Direct, Load, Pointer, offset, present, user},
     path, scratch, seen, task,
 };
 
@@ -27,6 +27,7 @@ use crate::{
 static ADDRESSES: HashMap<Address, u32> = HashMap::with_max_entries(MAX_ADDRESSES, BPF_F_NO_PREALLOC);
 
 /// Families (include/linux/socket.h).
+const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -38,8 +39,17 @@ const S_IFSOCK: u16 = 0o140_000;
 /// The connection is being made (include/uapi/asm-generic/errno.h).
 const EINPROGRESS: i64 = 115;
 
+/// `struct mmsghdr` (include/linux/socket.h).
+const MESSAGE_BYTES: u64 = 64;
+
 /// What is remembered of an actor and a socket; files have smaller numbers.
 const CONNECT: u32 = 1 << 16;
+
+/// Of something that is sent, in one word with its address.
+const SENDS: u64 = 1;
+
+/// The same of a carrier, with the port.
+const CARRIED: u32 = 1 << 18;
 
 /// `unix_stream_connect(socket, peer, new)`: the peer listens, and carries the path that it is bound to.
 #[inline(always)]
@@ -51,16 +61,93 @@ pub fn unix(peer: Pointer) -> i32 {
 /// `socket_connect(socket, address, length)`: the address is the kernel's own copy.
 #[inline(always)]
 pub fn address(address: Pointer) -> i32 {
-    match Copied::at::<u16>(address, 0) {
-        // `struct sockaddr_in` and `sockaddr_in6` (include/uapi/linux/in.h, in6.h).
-        AF_INET => known(Address::v4(Copied::at(address, 4)), Copied::at(address, 2), AF_INET),
-        AF_INET6 => {
-            let words = [Copied::at(address, 8), Copied::at(address, 16)];
-            known(Address { words }, Copied::at(address, 2), AF_INET6);
-        }
-        _ => {}
+    if let Some((peer, port, family)) = read(Copied::at(address, 0), || Some(Copied::at(address, 16))) {
+        known(peer, port, family, 0);
     }
     0
+}
+
+/// `socket_sendmsg(socket, message, size)`, attached while there are carriers: something is sent to where the socket need not
+/// be connected to. The address is the kernel's own copy.
+#[inline(always)]
+pub fn sends(message: Pointer) -> i32 {
+    let name = Direct::pointer(message, offset!(message_name));
+    if !name.is_null()
+        && let Some((peer, port, family)) = read(inet(Copied::at(name, 0)), || Some(Copied::at(name, 16)))
+    {
+        known(peer, port, family, SENDS);
+    }
+    0
+}
+
+/// Exit of `sendto(descriptor, bytes, length, flags, address, ...)`, attached while there are carriers.
+#[inline(always)]
+pub fn sent(ctx: &TracePointContext) -> u32 {
+    if has_left(return_value(ctx)) {
+        sent_to(kernel::fifth_argument(current()));
+    }
+    0
+}
+
+/// Exit of `sendmsg(descriptor, message, flags)`, likewise. `struct user_msghdr` begins with the address.
+#[inline(always)]
+pub fn sent_message(ctx: &TracePointContext) -> u32 {
+    if has_left(return_value(ctx)) {
+        sent_to(user(kernel::second_argument(current())).unwrap_or(0));
+    }
+    0
+}
+
+/// Exit of `sendmmsg(descriptor, messages, count, flags)`, likewise, which returns how many have left.
+#[inline(always)]
+pub fn sent_messages(ctx: &TracePointContext) -> u32 {
+    let first = kernel::second_argument(current());
+    // As in `has_left`.
+    let count = if kernel::proving() { 1 } else { return_value(ctx) };
+    for number in 0..SENT_MESSAGES {
+        if i64::from(number) >= count {
+            break;
+        }
+        sent_to(user(first.wrapping_add(u64::from(number) * MESSAGE_BYTES)).unwrap_or(0));
+    }
+    0
+}
+
+/// Of TCP fast open nothing may have left yet but the question for a connection. The agent proves the probe with an address to
+/// which there may be no way.
+#[inline(always)]
+fn has_left(result: i64) -> bool {
+    result >= 0 || result == -EINPROGRESS || kernel::proving()
+}
+
+/// An address in the memory of the process; 0 where it gave none. It may have changed it since.
+#[inline(never)]
+fn sent_to(address: u64) -> u32 {
+    if address != 0
+        && let Some(head) = user(address)
+        && let Some((peer, port, family)) = read(inet(head), || user(address.wrapping_add(16)))
+    {
+        known(peer, port, family, SENDS);
+    }
+    0
+}
+
+/// The first 16 bytes of an address to send to: UDP takes one without a family for one of IPv4 (net/ipv4/udp.c).
+#[inline(always)]
+fn inet(head: [u64; 2]) -> [u64; 2] {
+    if head[0] as u16 == AF_UNSPEC { [head[0] | AF_INET as u64, head[1]] } else { head }
+}
+
+/// Address, port and family of a `struct sockaddr_in` or `sockaddr_in6` (include/uapi/linux/in.h, in6.h) by its first 16 bytes;
+/// `rest` are the 8 behind them, which only the latter has.
+#[inline(always)]
+pub fn read(head: [u64; 2], rest: impl FnOnce() -> Option<u64>) -> Option<(Address, u16, u16)> {
+    let port = (head[0] >> 16) as u16;
+    match head[0] as u16 {
+        AF_INET => Some((Address::v4((head[0] >> 32) as u32), port, AF_INET)),
+        AF_INET6 => Some((Address { words: [head[1], rest()?] }, port, AF_INET6)),
+        _ => None,
+    }
 }
 
 /// Exit of `connect(descriptor, ...)`. To whom, the socket itself tells, not what the caller gave.
@@ -76,27 +163,39 @@ pub fn returned(ctx: &TracePointContext) -> u32 {
         lost(Reason::DESCRIPTOR);
         return 0;
     }
-    // Another thread may have put something else there.
-    let mode: u16 = Copied::load(Copied::pointer(file, offset!(file_inode)), offset!(inode_mode));
-    if mode & S_IFMT != S_IFSOCK {
+    let sock = sock(file);
+    if sock.is_null() {
         return 0;
     }
-    let sock = Copied::pointer(Copied::pointer(file, offset!(file_private)), offset!(socket_sock));
-    match Copied::load::<u16, _>(sock, offset!(sock_family)) {
-        AF_UNIX => {
-            named(Copied::pointer(sock, offset!(unix_peer)));
-        }
-        AF_INET => {
-            let port = Copied::load(sock, offset!(sock_port));
-            known(Address::v4(Copied::load(sock, offset!(sock_address))), port, AF_INET);
-        }
-        AF_INET6 if present(offset!(sock_address_v6)) => {
-            let words = Copied::load(sock, offset!(sock_address_v6));
-            known(Address { words }, Copied::load(sock, offset!(sock_port)), AF_INET6);
-        }
-        _ => {}
+    if Copied::load::<u16, _>(sock, offset!(sock_family)) == AF_UNIX {
+        named(Copied::pointer(sock, offset!(unix_peer)));
+    } else if let Some((peer, port, family)) = peer(sock) {
+        known(peer, port, family, 0);
     }
     0
+}
+
+/// What the kernel knows of the socket behind a file; null if it is none: another thread may have put something else there.
+#[inline(always)]
+pub fn sock(file: Pointer) -> Pointer {
+    let mode: u16 = Copied::load(Copied::pointer(file, offset!(file_inode)), offset!(inode_mode));
+    if mode & S_IFMT != S_IFSOCK {
+        return core::ptr::null();
+    }
+    Copied::pointer(Copied::pointer(file, offset!(file_private)), offset!(socket_sock))
+}
+
+/// Address, port and family that a socket is connected to.
+#[inline(always)]
+pub fn peer(sock: Pointer) -> Option<(Address, u16, u16)> {
+    let port = Copied::load(sock, offset!(sock_port));
+    match Copied::load::<u16, _>(sock, offset!(sock_family)) {
+        AF_INET => Some((Address::v4(Copied::load(sock, offset!(sock_address))), port, AF_INET)),
+        AF_INET6 if present(offset!(sock_address_v6)) => {
+            Some((Address { words: Copied::load(sock, offset!(sock_address_v6)) }, port, AF_INET6))
+        }
+        _ => None,
+    }
 }
 
 /// Is the socket bound to a watched path?
@@ -147,12 +246,16 @@ fn named(peer: Pointer) -> u32 {
     0
 }
 
-/// Is the address watched? The port is big endian, as on the network.
+/// Is the address watched? The port is big endian, as on the network; `how` is 0 or [`SENDS`].
 #[inline(always)]
-fn known(address: Address, port: u16, family: u16) {
+fn known(address: Address, port: u16, family: u16, how: u64) {
+    let about = u64::from(port) << 32 | u64::from(family) << 16;
     // SAFETY: one word.
-    let Some(flags) = (unsafe { ADDRESSES.get(&address) }).copied() else { return };
-    told(&address, u64::from(port) << 32 | u64::from(family) << 16 | u64::from(flags & u32::from(u16::MAX)));
+    if let Some(flags) = (unsafe { ADDRESSES.get(&address) }).copied() {
+        told(&address, about | u64::from(flags & u32::from(u16::MAX)));
+    } else if carriers::armed() && carriers::acts() != 0 {
+        trail(&address, about | how);
+    }
 }
 
 /// `about`: port, family and flags in one word, because a function takes five at most.
@@ -184,6 +287,38 @@ fn told(address: &Address, about: u64) -> u32 {
     record.family = (about >> 16) as u16;
     // SAFETY: the head, as written above.
     unsafe { emit::output(Ring::Hits, bytes, size_of::<Connect>()) };
+    0
+}
+
+/// A carrier connects, or sends, to an address that nobody watches.
+#[inline(never)]
+fn trail(address: &Address, about: u64) -> u32 {
+    let task = task::acting(current());
+    let actor = task::key(task);
+    let port = (about >> 32) as u16;
+    let pause = if about & SENDS != 0 { SENDS_NS } else { REPEAT_NS };
+    if task::own(actor) || !seen::Key::address(actor, task, *address, CARRIED | u32::from(port)).due_after(pause) {
+        return 0;
+    }
+    let Some(mut buffer) = scratch::trail() else {
+        lost(Reason::SCRATCH);
+        return 0;
+    };
+    let header = emit::header(&mut buffer, Kind::CONNECT);
+    let bytes = buffer.bytes.as_mut_ptr();
+    // SAFETY: as in `named`.
+    let record = unsafe { &mut *bytes.cast::<Connect>() };
+    record.header = header;
+    describe(record, task, Access::MATCH_CARRIER);
+    record.file = FileFacts::default();
+    record.address = *address;
+    record.port = port;
+    record.family = (about >> 16) as u16;
+    if about & SENDS != 0 {
+        record.header.flags |= Connect::SENT;
+    }
+    // SAFETY: the head, as written above.
+    unsafe { emit::output(Ring::Trail, bytes, size_of::<Connect>()) };
     0
 }
 

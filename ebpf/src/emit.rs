@@ -11,7 +11,7 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
 };
 use tokenhound_common::{
-    limits::{HITS_RING_BYTES, LANE_SHIFT, LIFE_RING_BYTES},
+    limits::{HITS_RING_BYTES, LANE_SHIFT, LIFE_RING_BYTES, TRAIL_RING_BYTES},
     loss::{REASONS, Reason},
     record::{Header, Kind},
 };
@@ -26,6 +26,10 @@ pub static HITS: RingBuf = RingBuf::with_byte_size(HITS_RING_BYTES, 0);
 #[map]
 pub static LIFE: RingBuf = RingBuf::with_byte_size(LIFE_RING_BYTES, 0);
 
+/// What carriers write and where they connect to. However much that is, it costs no hit and no lineage.
+#[map]
+pub static TRAIL: RingBuf = RingBuf::with_byte_size(TRAIL_RING_BYTES, 0);
+
 /// Accesses on this CPU that were not told because the same was told a moment before.
 #[map]
 static REPEATED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -39,6 +43,7 @@ static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASONS, 0);
 pub enum Ring {
     Hits,
     Life,
+    Trail,
 }
 
 /// Counts a lost record.
@@ -90,6 +95,7 @@ pub unsafe fn output(ring: Ring, record: *const u8, len: usize) {
     let (map, reason) = match ring {
         Ring::Hits => (&raw const HITS, Reason::HITS_RING_FULL),
         Ring::Life => (&raw const LIFE, Reason::LIFE_RING_FULL),
+        Ring::Trail => (&raw const TRAIL, Reason::TRAIL_RING_FULL),
     };
     // SAFETY: the caller vouches for the bytes; the verifier checks it.
     let status = unsafe {

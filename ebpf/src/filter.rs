@@ -12,8 +12,8 @@ use tokenhound_common::{
     loss::Reason,
     record::Access,
     watch::{
-        FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, Role, Shape, TextName, file_slot, name_hash, name_head,
-        name_slot, tail_slot,
+        FileKey, FileWatch, Filter, NAME_KEY_WORDS, NameKey, NameWatch, Role, Shape, TextName, file_slot, name_hash,
+        name_head, name_slot, tail_slot,
     },
 };
 
@@ -32,7 +32,7 @@ static mut FILTER: Filter = Filter::CLOSED;
 #[map]
 static FILE_IDS: HashMap<FileKey, FileWatch> = HashMap::with_max_entries(MAX_FILE_IDS, BPF_F_NO_PREALLOC);
 
-/// Watched names.
+/// Watched names, with a `NameWatch` each.
 #[map]
 static NAME_KEYS: HashMap<NameKey, u32> = HashMap::with_max_entries(MAX_NAME_KEYS, BPF_F_NO_PREALLOC);
 
@@ -95,6 +95,21 @@ pub fn interest(file: Pointer) -> Interest {
         MEM => Interest::ProcMem,
         _ => Interest::None,
     }
+}
+
+/// `SYSFS_MAGIC` and `CGROUP2_SUPER_MAGIC` (include/uapi/linux/magic.h).
+const SYSFS_MAGIC: u64 = 0x6265_6572;
+const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+
+/// Is it a regular file, and none of those that only look like files?
+#[inline(always)]
+pub fn holds_content(inode: Pointer) -> bool {
+    let super_block = Copied::pointer(inode, offset!(inode_super));
+    let magic: u64 = Copied::load(super_block, offset!(super_magic));
+    Copied::load::<u16, _>(inode, offset!(inode_mode)) & S_IFMT == S_IFREG
+        && magic != PROC_SUPER_MAGIC
+        && magic != SYSFS_MAGIC
+        && magic != CGROUP2_SUPER_MAGIC
 }
 
 const ENVIRON: u64 = name_head(b"environ");
@@ -208,17 +223,20 @@ pub fn exact(inode: Pointer, dentry: Pointer) -> u16 {
     let name = hash(dentry);
     let parent_name = hash(parent);
     let grandparent_name = hash(Copied::pointer(parent, offset!(dentry_parent)));
-    if known(name, 0, 0, Shape::NAME)
-        || known(name, parent_name, 0, Shape::NAME_PARENT)
-        || known(name, 0, grandparent_name, Shape::NAME_GRANDPARENT)
-    {
+    let named = known(name, 0, 0, Shape::NAME)
+        | known(name, parent_name, 0, Shape::NAME_PARENT)
+        | known(name, 0, grandparent_name, Shape::NAME_GRANDPARENT);
+    let among = known(0, parent_name, 0, Shape::PARENT)
+        | known(0, parent_name, grandparent_name, Shape::PARENT_GRANDPARENT)
+        | known(0, 0, grandparent_name, Shape::GRANDPARENT);
+    if named & NameWatch::STORE.0 != 0 {
         matched |= Access::MATCH_NAME;
     }
-    if known(0, parent_name, 0, Shape::PARENT)
-        || known(0, parent_name, grandparent_name, Shape::PARENT_GRANDPARENT)
-        || known(0, 0, grandparent_name, Shape::GRANDPARENT)
-    {
+    if among & NameWatch::STORE.0 != 0 {
         matched |= Access::MATCH_DIRECTORY_NAME;
+    }
+    if (named | among) & NameWatch::OUTLET.0 != 0 {
+        matched |= Access::MATCH_OUTLET;
     }
     matched
 }
@@ -255,10 +273,10 @@ fn by_directory(inode: Pointer) -> u16 {
 }
 
 #[inline(always)]
-fn known(name: u64, parent: u64, grandparent: u64, shape: Shape) -> bool {
+fn known(name: u64, parent: u64, grandparent: u64, shape: Shape) -> u32 {
     let key = NameKey { name, parent, grandparent, shape: shape.0, reserved: 0 };
-    // SAFETY: the value is not read.
-    unsafe { NAME_KEYS.get(&key) }.is_some()
+    // SAFETY: one word.
+    unsafe { NAME_KEYS.get(&key) }.map_or(0, |watch| *watch)
 }
 
 /// Hash of a dentry's name as a watch key has it; 0 for names longer than any key.

@@ -4,7 +4,7 @@ use core::{ffi::c_void, mem::MaybeUninit, ptr::read_volatile};
 
 use aya_ebpf::helpers::{
     bpf_get_current_task_btf,
-    generated::{bpf_probe_read_kernel, bpf_task_pt_regs},
+    generated::{bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs},
 };
 use tokenhound_common::{
     fields::{ABSENT, Offsets},
@@ -117,6 +117,7 @@ const REGISTERS_BYTES: usize = 21 * 8;
 const ORIGINAL_AX: u32 = 15 * 8;
 const SECOND_ARGUMENT: u32 = 13 * 8;
 const FIRST_ARGUMENT: u32 = 14 * 8;
+const FIFTH_ARGUMENT: u32 = 9 * 8;
 const FIRST_STACK_BYTE_ABOVE: usize = 16 << 10;
 
 /// User registers of the current task, as they were on entry to the kernel. Before Linux 5.15 from where they lie at the
@@ -152,6 +153,24 @@ pub fn first_argument(task: Pointer) -> u64 {
 #[inline(always)]
 pub fn second_argument(task: Pointer) -> u64 {
     Copied::at(registers(task), SECOND_ARGUMENT)
+}
+
+/// Its fifth argument, likewise.
+#[inline(always)]
+pub fn fifth_argument(task: Pointer) -> u64 {
+    Copied::at(registers(task), FIFTH_ARGUMENT)
+}
+
+/// A copy from the memory of the current process.
+#[inline(always)]
+pub fn user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: the destination is a live local of that size; the helper checks the user's address.
+    let status = unsafe {
+        bpf_probe_read_user(value.as_mut_ptr().cast::<c_void>(), size_of::<T>() as u32, address as *const c_void)
+    };
+    // SAFETY: any bytes are valid for the integers that are read here.
+    (status == 0).then(|| unsafe { value.assume_init() })
 }
 
 /// BTF id of `struct kiocb`, 0 where there is no cast. The verifier drops the branches that cannot be taken.

@@ -10,7 +10,7 @@ use tokenhound_common::{
 };
 
 use crate::{
-    descriptor,
+    carriers, descriptor,
     emit::{self, Ring},
     holders,
     kernel::{Copied, Load, Pointer, offset},
@@ -24,6 +24,7 @@ pub fn fork(parent: Pointer, child: Pointer) -> i32 {
     if Copied::load::<u32, _>(child, offset!(task_tid)) != tgid {
         return 0;
     }
+    carriers::fork(parent, task::key(child));
     let (parent, child) = (task::key(parent), task::key(child));
     if let Some(mut buffer) = scratch::life() {
         let record = Fork { header: emit::header(&mut buffer, Kind::FORK), parent, child };

@@ -5,6 +5,8 @@
 #![allow(unsafe_code, reason = "kernel programs read kernel memory; the verifier checks each access")]
 
 mod access;
+mod answer;
+mod carriers;
 mod change;
 mod connect;
 mod descriptor;
@@ -50,6 +52,12 @@ fn exec_holder(ctx: BtfTracePointContext) -> i32 {
     holders::exec(ctx.arg(0))
 }
 
+/// What carriers have open when they end.
+#[btf_tracepoint(function = "sched_process_exit")]
+fn exit_carrier(ctx: BtfTracePointContext) -> i32 {
+    carriers::exit(ctx.arg(0))
+}
+
 /// `TP_PROTO(task)`; later kernels add arguments behind it.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn process_exit(ctx: BtfTracePointContext) -> i32 {
@@ -86,6 +94,8 @@ security! {
     lsm_move_mount move_mount "move_mount" "security_move_mount" |ctx| change::move_mount(ctx.arg(0), ctx.arg(1));
     lsm_unix unix_connect "unix_stream_connect" "security_unix_stream_connect" |ctx| connect::unix(ctx.arg(1));
     lsm_connect socket_connect "socket_connect" "security_socket_connect" |ctx| connect::address(ctx.arg(1));
+    // Attached only while there are carriers.
+    lsm_send socket_send "socket_sendmsg" "security_socket_sendmsg" |ctx| connect::sends(ctx.arg(1));
     lsm_ptrace ptrace_check "ptrace_access_check" "security_ptrace_access_check" |ctx| {
         inspect::checked(ctx.arg(0), ctx.arg(1))
     };
@@ -172,6 +182,38 @@ fn exit_connect(ctx: TracePointContext) -> u32 {
     connect::returned(&ctx)
 }
 
+/// What is sent to an address without a connection. Attached only while there are carriers, as are the answers below.
+#[tracepoint]
+fn exit_sendto(ctx: TracePointContext) -> u32 {
+    connect::sent(&ctx)
+}
+
+#[tracepoint]
+fn exit_sendmsg(ctx: TracePointContext) -> u32 {
+    connect::sent_message(&ctx)
+}
+
+#[tracepoint]
+fn exit_sendmmsg(ctx: TracePointContext) -> u32 {
+    connect::sent_messages(&ctx)
+}
+
+/// Answers of name servers, on every tier: no hook of the security modules sees what has arrived.
+#[tracepoint]
+fn answer_recvfrom(ctx: TracePointContext) -> u32 {
+    answer::received(&ctx)
+}
+
+#[tracepoint]
+fn answer_recvmsg(ctx: TracePointContext) -> u32 {
+    answer::message(&ctx)
+}
+
+#[tracepoint]
+fn answer_recvmmsg(ctx: TracePointContext) -> u32 {
+    answer::messages(&ctx)
+}
+
 /// `TP_PROTO(context, request, ...)`, differently on many kernels.
 #[btf_tracepoint(function = "io_uring_complete")]
 fn uring_complete(ctx: BtfTracePointContext) -> i32 {
@@ -187,6 +229,24 @@ fn exit_ptrace(_ctx: TracePointContext) -> u32 {
 #[tracepoint]
 fn exit_vm_readv(_ctx: TracePointContext) -> u32 {
     inspect::vm_read()
+}
+
+/// Tiers `lsm` and `fentry`: a file is closed for good. Attached only while there are carriers, as the next two.
+#[fentry(function = "locks_remove_file")]
+fn file_released(ctx: FEntryContext) -> i32 {
+    carriers::released(ctx.arg(0))
+}
+
+/// Tier `tracepoint`: a descriptor is closed.
+#[tracepoint]
+fn enter_close(ctx: TracePointContext) -> u32 {
+    carriers::closes(access::argument::<0>(&ctx))
+}
+
+/// `dup2` and `dup3` close what they put something else in the place of.
+#[tracepoint]
+fn enter_dup(ctx: TracePointContext) -> u32 {
+    carriers::closes(access::argument::<1>(&ctx))
 }
 
 /// Reads, by the place of the descriptor among the arguments. Attached only while somebody holds a watched file.

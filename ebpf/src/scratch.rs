@@ -10,7 +10,7 @@ use core::{
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use tokenhound_common::{
     limits::{ARGS_BYTES, ENV_BYTES, SCRIPT_BYTES, TEXT_BYTES},
-    record::{Access, Change, Exec},
+    record::{Access, Change, Exec, Written},
 };
 
 use crate::path;
@@ -41,6 +41,11 @@ pub struct Buffer<const BYTES: usize> {
 #[map]
 static HIT_BUFFERS: PerCpuArray<Buffer<HIT_BYTES>> = PerCpuArray::with_max_entries(SLOTS, 0);
 
+/// Records of the trail are no larger.
+#[map]
+static TRAIL_BUFFERS: PerCpuArray<Buffer<HIT_BYTES>> = PerCpuArray::with_max_entries(SLOTS, 0);
+const _: () = assert!(size_of::<Written>() + 2 * path::ROOM <= HIT_BYTES);
+
 #[map]
 static LIFE_BUFFERS: PerCpuArray<Buffer<LIFE_BYTES>> = PerCpuArray::with_max_entries(SLOTS, 0);
 
@@ -55,6 +60,12 @@ pub struct Taken<const BYTES: usize> {
 #[inline(always)]
 pub fn hit() -> Option<Taken<HIT_BYTES>> {
     take(&HIT_BUFFERS)
+}
+
+/// A free buffer of this CPU for what a carrier does, if there is one.
+#[inline(always)]
+pub fn trail() -> Option<Taken<HIT_BYTES>> {
+    take(&TRAIL_BUFFERS)
 }
 
 /// A free buffer of this CPU for process life, if there is one.

@@ -67,10 +67,16 @@ impl Key {
     /// Notes it; whether it was not told within the last [`REPEAT_NS`].
     #[inline(always)]
     pub fn due(&self) -> bool {
+        self.due_after(REPEAT_NS)
+    }
+
+    /// Notes it; whether it was not told within so many nanoseconds.
+    #[inline(always)]
+    pub fn due_after(&self, nanoseconds: u64) -> bool {
         let now = now();
         // SAFETY: one word.
         if let Some(last) = unsafe { SEEN.get(self) } {
-            if now.wrapping_sub(*last) < REPEAT_NS {
+            if now.wrapping_sub(*last) < nanoseconds {
                 return false;
             }
         }

@@ -3,15 +3,13 @@
 //! The kernel has filled them in by the exit of the call; another thread of the receiver could change them before they
 //! are read here (`docs/limits.md`).
 
-use core::{ffi::c_void, mem::MaybeUninit};
-
-use aya_ebpf::{helpers::generated::bpf_probe_read_user, programs::TracePointContext};
+use aya_ebpf::programs::TracePointContext;
 use tokenhound_common::{limits::SCM_DESCRIPTORS, record::Way};
 
 use crate::{
     access::{current, report, return_value},
     descriptor, filter,
-    kernel::{self, Copied, Load, Pointer, offset},
+    kernel::{self, Copied, Load, Pointer, offset, user},
 };
 
 /// `struct user_msghdr` (include/linux/socket.h): where its control messages are, and how many bytes of them.
@@ -122,15 +120,4 @@ fn find(Descriptors { first, bytes }: Descriptors) -> Pointer {
         }
     }
     core::ptr::null()
-}
-
-#[inline(always)]
-fn user<T: Copy>(address: u64) -> Option<T> {
-    let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: the destination is a live local of that size; the helper checks the user's address.
-    let status = unsafe {
-        bpf_probe_read_user(value.as_mut_ptr().cast::<c_void>(), size_of::<T>() as u32, address as *const c_void)
-    };
-    // SAFETY: any bytes are valid for the integers that are read here.
-    (status == 0).then(|| unsafe { value.assume_init() })
 }

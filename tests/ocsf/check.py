@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks findings (JSON lines) against the published OCSF schema.
+"""Checks findings and incidents (JSON lines) against the published OCSF schema.
 
     python3 -m venv DIR && DIR/bin/pip install -r tests/ocsf/requirements.txt
     DIR/bin/python tests/ocsf/check.py FILE...          (- is standard input)
@@ -19,23 +19,23 @@ except ImportError as error:
     sys.exit(2)
 
 VERSION = "1.8.0"
-CLASS = 2004
+CLASSES = (2004, 2005)  # Detection Finding, Incident Finding
 SCHEMA = OcsfJsonSchemaEmbedded(get_ocsf_schema(version=VERSION))
 VALIDATORS = {}
 
 
-def validator(profiles):
+def validator(uid, profiles):
     """The class's validator with these profiles applied."""
-    if profiles not in VALIDATORS:
-        name = SCHEMA.lookup_class_name_from_uid(CLASS)
+    if (uid, profiles) not in VALIDATORS:
+        name = SCHEMA.lookup_class_name_from_uid(uid)
         schema = SCHEMA.get_class_schema(name, list(profiles))
         Draft202012Validator.check_schema(schema)
-        VALIDATORS[profiles] = Draft202012Validator(schema)
-    return VALIDATORS[profiles]
+        VALIDATORS[uid, profiles] = Draft202012Validator(schema)
+    return VALIDATORS[uid, profiles]
 
 
 def errors(text):
-    """Every reason why this line is not a valid finding."""
+    """Every reason why this line is not a valid finding or incident."""
     try:
         event = json.loads(text)
     except json.JSONDecodeError as error:
@@ -43,14 +43,17 @@ def errors(text):
     if not isinstance(event, dict):
         return ["not an object"]
     found = []
-    for key, wanted in (("class_uid", CLASS), ("type_uid", CLASS * 100 + event.get("activity_id", 0))):
-        if event.get(key) != wanted:
-            found.append(f"{key}: {event.get(key)!r}, not {wanted}")
+    uid = event.get("class_uid")
+    if uid not in CLASSES:
+        return [f"class_uid: {uid!r}, not one of {CLASSES}"]
+    wanted = uid * 100 + event.get("activity_id", 0)
+    if event.get("type_uid") != wanted:
+        found.append(f"type_uid: {event.get('type_uid')!r}, not {wanted}")
     metadata = event.get("metadata", {})
     if metadata.get("version") != VERSION:
         found.append(f"metadata.version: {metadata.get('version')!r}, not {VERSION}")
     profiles = tuple(sorted(metadata.get("profiles", [])))
-    for error in validator(profiles).iter_errors(event):
+    for error in validator(uid, profiles).iter_errors(event):
         found.append(f"{error.json_path}: {error.message[:300]}")
     return found
 

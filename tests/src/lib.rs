@@ -5,11 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests: a failure is a panic")]
 
 pub mod agent;
+pub mod containerd;
+pub mod docker;
 pub mod evasion;
 pub mod finding;
 pub mod http;
 pub mod ocsf;
+pub mod podman;
 pub mod process;
+pub mod receiver;
 pub mod scene;
 pub mod skip;
 pub mod stage;

@@ -5,6 +5,7 @@ mod counted;
 mod http;
 mod idle;
 mod native;
+mod outbox;
 mod peers;
 mod replay;
 mod scan;
@@ -38,6 +39,8 @@ pub(crate) enum What {
     Storm,
     /// Records a second through ingest and engine, and memory with 20,000 processes.
     Replay,
+    /// A million findings through the outbox: rate, latency, memory.
+    Outbox,
     /// How fast known tokens are looked for, beside other scanners.
     Scan,
     /// Files a second through an audit, beside other programs that look for secrets in files.
@@ -74,6 +77,7 @@ What can be measured, and how long it takes:
   cargo xtask bench idle              memory and processor time, idle, loaded, 20,000 processes       7 min
   cargo xtask bench storm             opens, forks and hits as fast as they come: is anything lost?   2 min
   cargo xtask bench replay            a made-up capture: records a second, memory                     2 min
+  cargo xtask bench outbox            a million findings through the outbox: rate, latency, memory    2 min
   cargo xtask bench scan              known tokens in random bytes and files, beside other scanners   5 min
   cargo xtask bench audit             files a second, beside other programs that look for secrets     5 min
   cargo xtask bench --guest 6.12      instructions of every operation, on the tiers lsm and fentry    5 min
@@ -94,7 +98,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             place,
             &[match what {
                 What::Storm => Group::Test,
-                What::Replay | What::Scan | What::Audit => Group::Build,
+                What::Replay | What::Outbox | What::Scan | What::Audit => Group::Build,
                 _ => Group::Bench,
             }],
         )?;
@@ -107,6 +111,7 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<()> {
             What::Idle => idle::run(place, options.seconds, tier),
             What::Storm => storm::run(place, options.seconds),
             What::Replay => replay::run(place, rounds),
+            What::Outbox => outbox::run(place),
             What::Scan => scan::run(place, rounds, options.seconds),
             What::Audit => audit::run(place, rounds),
         };

@@ -1,5 +1,6 @@
 //! Files under version control that are made by a program and not by hand.
 
+mod dashboards;
 mod image;
 mod trim;
 mod verifier;
@@ -26,6 +27,8 @@ pub(crate) enum What {
     Captures,
     /// What comes of everyday commands and of attacks, played on this machine as root.
     Corpus,
+    /// The Grafana dashboards.
+    Dashboards,
 }
 
 /// Where the blobs go, from the root of the checkout.
@@ -53,6 +56,7 @@ pub(crate) fn run(place: &Place, what: What, kernels: &[String]) -> anyhow::Resu
             cmd::run(replay.env("TOKENHOUND_BLESS", "1"))
         }
         What::Corpus => play(place, "corpus", &[]),
+        What::Dashboards => dashboards::bless(place),
     }
 }
 

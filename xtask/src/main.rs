@@ -6,6 +6,9 @@
 mod bench;
 mod bless;
 mod cmd;
+mod docs;
+mod image;
+mod package;
 mod place;
 mod setup;
 mod test;
@@ -38,6 +41,10 @@ enum Task {
     },
     /// Build the agent with its kernel programs (optimised).
     Build,
+    /// Make a .deb and an .rpm of the optimised agent.
+    Package,
+    /// Build the agent as a static program, and put it beside the recipe of its container image.
+    Image,
     /// Build the agent and start it.
     Run {
         /// Arguments of `tokenhound`, after `--`; `run` without.
@@ -56,6 +63,8 @@ enum Task {
     },
     /// Measure what the agent costs, beside other programs that watch files; without WHAT, say what there is.
     Bench(bench::Options),
+    /// Build the documents as a site and say where it is.
+    Docs,
     /// Make anew what is under version control but made by a program.
     Bless {
         #[arg(value_enum)]
@@ -89,6 +98,16 @@ impl Task {
                 setup::run(&place, &[Group::Build])?;
                 println!("{}", build_agent(&place)?.display());
             }
+            Self::Package => {
+                setup::run(&place, &[Group::Package])?;
+                for package in package::run(&place)? {
+                    println!("{}", package.display());
+                }
+            }
+            Self::Image => {
+                setup::run(&place, &[Group::Image])?;
+                println!("{}", image::run(&place)?.display());
+            }
             Self::Run { arguments } => {
                 setup::run(&place, &[Group::Build])?;
                 let program = build_agent(&place)?;
@@ -99,6 +118,7 @@ impl Task {
             Self::Test(options) => return test::run(&place, &options),
             Self::Guest { kernel, command } => return test::in_guest(&place, &kernel, &command.join(" ")),
             Self::Bench(options) => bench::run(&place, &options)?,
+            Self::Docs => println!("{}", docs::build(&place)?.display()),
             Self::Bless { what, kernels } => bless::run(&place, what, &kernels)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 mod guests;
 mod live;
 mod matrix;
+mod packages;
 mod tally;
 #[cfg(test)]
 mod tidy;
@@ -31,14 +32,16 @@ pub(crate) enum Part {
     Live,
     /// The agent on other kernels, in guests.
     Vm,
-    /// All of them.
+    /// The packages: made, installed, started, upgraded and removed in a throw-away root. Not among all: what makes them is built first.
+    Packages,
+    /// All of them but the packages.
     All,
 }
 
 /// What is asked for beside the part.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests.
+    /// unit: everything without root; live: on this kernel; vm: on other kernels, in guests; packages: the packages.
     #[arg(value_enum, default_value = "all")]
     part: Part,
     /// Guest kernel series, with all end-to-end tests; may be given more than once. Without it the usual ones are
@@ -55,8 +58,12 @@ pub(crate) struct Options {
 
 /// Runs the part to its end, also past failures, and prints the closing line.
 pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<ExitCode> {
-    let group = if options.part == Part::Unit { Group::Build } else { Group::Test };
-    setup::run(place, &[group])?;
+    let groups: &[Group] = match options.part {
+        Part::Unit => &[Group::Build],
+        Part::Packages => &[Group::Test, Group::Package, Group::Image],
+        Part::Live | Part::Vm | Part::All => &[Group::Test],
+    };
+    setup::run(place, groups)?;
     let (mut tally, mut matrix) = (Tally::default(), Matrix::default());
     let wants = |one: Part| options.part == one || options.part == Part::All;
     let only = options.only.as_deref();
@@ -70,6 +77,9 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<ExitCode> 
         for visit in guests::visits(&options.kernels, options.all) {
             timed(&format!("vm {}", visit.name()), || guests::run(place, &visit, only, &mut tally, &mut matrix));
         }
+    }
+    if options.part == Part::Packages {
+        timed("packages", || packages::run(place, only, &mut tally));
     }
     matrix.publish(&place.target.join("evasion.txt"))?;
     for name in tally.failures() {

@@ -4,6 +4,7 @@
 //! with the shared libraries they name, and a few of this machine's own programs to act with. It has no disk and no
 //! network. What it says comes out of its serial line.
 
+pub(crate) mod debian;
 mod guest;
 mod image;
 pub(crate) mod kernel;

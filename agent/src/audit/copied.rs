@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::{
     content::{Copy, OfShape},
     model::Finding,
-    place::{self, Place},
 };
 use crate::{
     catalogue::{Catalogue, model::Kind},
+    copies::place::{self, Place},
     finding::{detector::DetectorId, severity::Severity, visible},
     posture::{FileFacts, git},
     token::{
@@ -50,7 +50,7 @@ pub(super) fn finding(
     if copy.times > 1 {
         evidence.push(format!("{} times", copy.times));
     }
-    let mut steps = vec![remedy(place, tracked).to_owned()];
+    let mut steps = vec![if tracked { place::TRACKED } else { place.advice() }.to_owned()];
     steps.extend(revoke.map(|revoke| format!("to revoke: {}", visible::text(&revoke))));
     Finding {
         detector: DetectorId::TokenCopied,
@@ -111,21 +111,4 @@ fn of_shape(
 
 fn kind(kind: Kind) -> String {
     kind.name().replace('_', " ")
-}
-
-const fn remedy(place: Place, tracked: bool) -> &'static str {
-    if tracked {
-        return "revoke the token: the repository's history keeps it, whatever is done to the file";
-    }
-    match place {
-        Place::History => {
-            "revoke the token and take the line out of the history; give tokens to programs by standard input"
-        }
-        Place::Log => "revoke the token, and keep whatever wrote the log from writing it",
-        Place::Package => "ask where it comes from: as a rule it is made for tests and opens nothing",
-        Place::Environment | Place::Ci | Place::Script | Place::Notebook | Place::Dotfile => {
-            "revoke the token, and let the program fetch one from its store or a secrets manager"
-        }
-        Place::Backup | Place::Repository | Place::File => "revoke the token, and remove the copy",
-    }
 }

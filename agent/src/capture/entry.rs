@@ -1,6 +1,8 @@
 //! Inputs and answers as captures hold them. A new one goes to the end of its enum; every other change raises
 //! [`super::FORMAT`].
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::IpAddr;
 use std::{path::PathBuf, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,19 @@ use crate::{
         Catalogue,
         decoy::{Decoy, DecoyKind},
     },
-    detect::lifecycle::{Look, Tracked},
-    ingest::{carried::Carried, clock::Clock, observation::KernelTime},
+    container::model::{Found, Look as ContainerLook, Named},
+    copies::model::Scanned,
+    detect::{
+        lifecycle::{Look, Tracked},
+        revocation_incomplete::Remaining,
+    },
+    history::model::Before,
+    ingest::{
+        carried::{Carried, Shaped},
+        clock::Clock,
+        observation::KernelTime,
+        rest::More,
+    },
     lineage::{
         container::Membership,
         model::{Chain, Process, Script, Writable},
@@ -25,6 +38,7 @@ use crate::{
     },
     pipeline::core::{Holder, Input, Losses, User},
     policy::{Policy, Source},
+    token::fingerprint::Fingerprint,
 };
 
 /// Names in one entry; more are written as several.
@@ -76,6 +90,28 @@ pub enum InputEntry {
     Looked(u64, Box<Look>),
     /// See [`Input::Carried`].
     Carried(u64, Key, Vec<Carried>),
+    /// See [`Input::Scanned`].
+    Scanned(Box<Scanned>),
+    /// See [`Input::Appended`]: when, which file, who.
+    Appended(u64, Id, Key),
+    /// See [`Input::Shaped`].
+    Shaped(u64, Key, Vec<Shaped>),
+    /// See [`Input::Container`].
+    Container(u64, Box<ContainerLook>),
+    /// See [`Input::Exposed`].
+    Exposed(u64, Box<Found>),
+    /// See [`Input::Copies`].
+    Copies(u64, Vec<(Bytes, Vec<Fingerprint>)>),
+    /// See [`Input::Remaining`].
+    Remaining(u64, Fingerprint, Vec<Remaining>),
+    /// See [`Input::Searched`].
+    Searched(u64, Vec<Fingerprint>),
+    /// See [`Input::Undelivered`]: when, and how many for which sink.
+    Undelivered(u64, Vec<(String, u64)>),
+    /// See [`Input::Before`].
+    Before(u64, Box<Before>),
+    /// See [`Input::More`].
+    More(u64, Key, Vec<Carried>, Vec<Shaped>),
 }
 
 impl InputEntry {
@@ -88,6 +124,7 @@ impl InputEntry {
             Input::Found(process) => Self::Found(Box::new((**process).clone().into())),
             Input::Time(time) => Self::Time(time.0),
             Input::Written { file, by } => Self::Written(id(*file), key(*by)),
+            Input::Appended { time, file, by } => Self::Appended(time.0, id(*file), key(*by)),
             Input::Holds(Holder { time, process, file }) => Self::Holds(time.0, key(*process), id(*file)),
             Input::Core { time, process, file } => Self::Core(time.0, key(*process), id(*file)),
             Input::Policy(policy) => {
@@ -96,7 +133,23 @@ impl InputEntry {
             }
             Input::Tokens { time, tokens } => Self::Tokens(time.0, tokens.clone()),
             Input::Carried { time, process, tokens } => Self::Carried(time.0, key(*process), tokens.clone()),
+            Input::Shaped { time, process, tokens } => Self::Shaped(time.0, key(*process), tokens.clone()),
             Input::Looked { time, look } => Self::Looked(time.0, look.clone()),
+            Input::Copies { time, copies } => {
+                Self::Copies(time.0, copies.iter().map(|(path, tokens)| (bytes(path), tokens.clone())).collect())
+            }
+            Input::Remaining { time, fingerprint, remaining } => {
+                Self::Remaining(time.0, *fingerprint, remaining.clone())
+            }
+            Input::More { time, process, more } => {
+                Self::More(time.0, key(*process), more.carried.clone(), more.shaped.clone())
+            }
+            Input::Before { time, before } => Self::Before(time.0, before.clone()),
+            Input::Searched { time, tokens } => Self::Searched(time.0, tokens.clone()),
+            Input::Undelivered { time, sinks } => Self::Undelivered(time.0, sinks.clone()),
+            Input::Scanned(scanned) => Self::Scanned(scanned.clone()),
+            Input::Exposed { time, found } => Self::Exposed(time.0, found.clone()),
+            Input::Container { time, look } => Self::Container(time.0, look.clone()),
             Input::Drain => Self::Drain,
             Input::Clock(clock) => Self::Clock(clock.offset_ns(), clock.error_ns()),
             Input::Names { all, names } => return Self::names(*all, names),
@@ -141,6 +194,9 @@ impl InputEntry {
             Self::Found(process) => Input::Found(Box::new((*process).into())),
             Self::Time(time) => Input::Time(KernelTime(time)),
             Self::Written(file, by) => Input::Written { file: file_id(file), by: process_key(by) },
+            Self::Appended(time, file, by) => {
+                Input::Appended { time: KernelTime(time), file: file_id(file), by: process_key(by) }
+            }
             Self::Holds(time, process, file) => {
                 let (process, file) = (process_key(process), file_id(file));
                 Input::Holds(Holder { time: KernelTime(time), process, file })
@@ -152,7 +208,27 @@ impl InputEntry {
             Self::Carried(time, process, tokens) => {
                 Input::Carried { time: KernelTime(time), process: process_key(process), tokens }
             }
+            Self::Shaped(time, process, tokens) => {
+                Input::Shaped { time: KernelTime(time), process: process_key(process), tokens }
+            }
             Self::Looked(time, look) => Input::Looked { time: KernelTime(time), look },
+            Self::Copies(time, copies) => {
+                let copies = copies.into_iter().map(|(of, tokens)| (path(of), tokens)).collect();
+                Input::Copies { time: KernelTime(time), copies }
+            }
+            Self::Remaining(time, fingerprint, remaining) => {
+                Input::Remaining { time: KernelTime(time), fingerprint, remaining }
+            }
+            Self::More(time, process, carried, shaped) => {
+                let more = More { carried, shaped };
+                Input::More { time: KernelTime(time), process: process_key(process), more }
+            }
+            Self::Before(time, before) => Input::Before { time: KernelTime(time), before },
+            Self::Searched(time, tokens) => Input::Searched { time: KernelTime(time), tokens },
+            Self::Undelivered(time, sinks) => Input::Undelivered { time: KernelTime(time), sinks },
+            Self::Scanned(scanned) => Input::Scanned(scanned),
+            Self::Exposed(time, found) => Input::Exposed { time: KernelTime(time), found },
+            Self::Container(time, look) => Input::Container { time: KernelTime(time), look },
             Self::Drain => Input::Drain,
             Self::Clock(offset, error) => Input::Clock(Clock::new(offset, error)),
             Self::Names(all, names) => {
@@ -209,6 +285,10 @@ pub enum Answer {
     Linkage(LinkageEntry),
     /// To `World::owners`.
     Owners(Key, Option<OwnersEntry>),
+    /// To `World::host`.
+    Host(IpAddr, Option<String>),
+    /// To `World::named`: the container's id.
+    Named(String, Named),
 }
 
 /// See [`Membership`].
@@ -350,6 +430,11 @@ impl Answer {
         Some(())
     }
 
+    pub(super) fn to_host(&self, address: IpAddr) -> Option<Option<String>> {
+        let Self::Host(of, answer) = self else { return None };
+        (*of == address).then(|| answer.clone())
+    }
+
     pub(super) fn to_user(&self, uid: u32) -> Option<Option<User>> {
         let Self::User(of, answer) = self else { return None };
         let user = |UserEntry { name, home }| User { name, home: path(home) };
@@ -364,6 +449,11 @@ impl Answer {
     pub(super) fn to_file(&self, asked: &std::path::Path) -> Option<Option<FileId>> {
         let Self::File(of, answer) = self else { return None };
         (*of == bytes(asked)).then(|| answer.map(file_id))
+    }
+
+    pub(super) fn to_named(&self, id: &str) -> Option<Named> {
+        let Self::Named(of, answer) = self else { return None };
+        (of == id).then(|| answer.clone())
     }
 
     pub(super) fn to_now(&self) -> Option<KernelTime> {

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     catalogue::Catalogue,
+    container::model::Named,
     finding::{model::Salt, ocsf::Host},
     ingest::{
         decode::{Decoded, Decoder},
@@ -33,7 +34,7 @@ use crate::{
     lineage::{
         container::Membership,
         loaded::{self, Linkage},
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         package::Owners,
     },
     pipeline::core::{Core, Input, Scope, User, World},
@@ -102,7 +103,13 @@ impl Kept {
             Observation::Exec(exec) => {
                 self.cgroups.insert(exec.task.key, exec.task.cgroup);
             }
-            Observation::Open(_) | Observation::Change(_) | Observation::Connect(_) => later.push(observation),
+            Observation::Open(_)
+            | Observation::Change(_)
+            | Observation::Connect(_)
+            | Observation::Written(_)
+            | Observation::Answer(_) => {
+                later.push(observation);
+            }
             Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => {}
         }
     }
@@ -127,6 +134,9 @@ impl Kept {
             Observation::Change(change) if self.is_of_command(change.task.key) => {
                 self.file(change.file.id, change.place.path());
             }
+            Observation::Written(written) if self.is_of_command(written.task.key) => {
+                self.file(written.file.id, &written.path.path);
+            }
             _ => {}
         }
     }
@@ -146,6 +156,8 @@ impl Kept {
             Observation::Open(open) => self.is_of_command(open.task.key) && open.task.key.tgid != self.own,
             Observation::Change(change) => self.is_of_command(change.task.key) && change.task.key.tgid != self.own,
             Observation::Connect(connect) => self.is_of_command(connect.task.key) && connect.task.key.tgid != self.own,
+            Observation::Written(written) => self.is_of_command(written.task.key) && written.task.key.tgid != self.own,
+            Observation::Answer(answer) => self.is_of_command(answer.task.key) && answer.task.key.tgid != self.own,
         }
     }
 
@@ -159,6 +171,14 @@ impl Kept {
                 kept.then_some(Input::Found(process))
             }
             Input::Written { file, by } => self.is_of_command(by).then_some(Input::Written { file, by }),
+            // What is written there is looked into for tokens, and `watch` follows none.
+            Input::Appended { .. } => None,
+            Input::Shaped { time, process, tokens } => {
+                self.is_of_command(process).then_some(Input::Shaped { time, process, tokens })
+            }
+            Input::More { time, process, more } => {
+                self.is_of_command(process).then_some(Input::More { time, process, more })
+            }
             Input::Core { time, process, file } => self.holds(process).then_some(Input::Core { time, process, file }),
             Input::Holds(holder) => self.is_of_command(holder.process).then_some(Input::Holds(holder)),
             Input::Names { all, names } => {
@@ -175,11 +195,19 @@ impl Kept {
             Input::Malformed
             | Input::Probe { .. }
             | Input::Losses(_)
+            | Input::Undelivered { .. }
             | Input::Record(..)
             | Input::Policy(_)
             | Input::Tokens { .. }
             | Input::Carried { .. }
-            | Input::Looked { .. } => None,
+            | Input::Looked { .. }
+            | Input::Copies { .. }
+            | Input::Before { .. }
+            | Input::Searched { .. }
+            | Input::Remaining { .. }
+            | Input::Scanned(_)
+            | Input::Container { .. }
+            | Input::Exposed { .. } => None,
         }
     }
 }
@@ -366,12 +394,20 @@ impl World for Known<'_> {
         self.recorded.user(uid)
     }
 
+    fn host(&mut self, address: core::net::IpAddr) -> Option<String> {
+        self.recorded.host(address)
+    }
+
     fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
         self.recorded.mount_point(device)
     }
 
     fn file(&mut self, path: &Path) -> Option<FileId> {
         self.recorded.file(path)
+    }
+
+    fn named(&mut self, container: &Container) -> Named {
+        self.recorded.named(container)
     }
 
     fn now(&mut self) -> KernelTime {

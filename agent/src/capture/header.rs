@@ -64,6 +64,9 @@ pub fn heads() -> Vec<(u16, u16)> {
         (record::Kind::ACCESS, size_of::<record::Access>()),
         (record::Kind::CHANGE, size_of::<record::Change>()),
         (record::Kind::DUMP, size_of::<record::Dump>()),
+        (record::Kind::CONNECT, size_of::<record::Connect>()),
+        (record::Kind::WRITTEN, size_of::<record::Written>()),
+        (record::Kind::ANSWER, size_of::<record::Answer>()),
     ];
     heads.map(|(kind, size)| (kind.0, size as u16)).to_vec()
 }

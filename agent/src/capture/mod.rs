@@ -63,6 +63,8 @@ pub(crate) mod kind {
     pub(crate) const GAP: u8 = 6;
     /// The recording was ended in order. Nothing follows.
     pub(crate) const END: u8 = 7;
+    /// A record of the ring of what carriers do.
+    pub(crate) const TRAIL: u8 = 8;
 }
 
 /// Why a capture cannot be written or read.

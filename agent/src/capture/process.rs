@@ -111,14 +111,14 @@ pub(super) struct ContainerEntry {
 }
 
 impl From<Container> for ContainerEntry {
-    fn from(Container { id, runtime }: Container) -> Self {
+    fn from(Container { id, runtime, .. }: Container) -> Self {
         Self { id, runtime }
     }
 }
 
 impl From<ContainerEntry> for Container {
     fn from(ContainerEntry { id, runtime }: ContainerEntry) -> Self {
-        Self { id, runtime }
+        Self::new(id, runtime)
     }
 }
 

@@ -99,7 +99,7 @@ impl<R: Read> Reader<R> {
     pub fn entry(&mut self) -> Result<Option<Entry<'_>>, CaptureError> {
         let Some(kind) = self.frame()? else { return Ok(None) };
         let entry = match kind {
-            kind::LIFE | kind::HITS => None,
+            kind::LIFE | kind::HITS | kind::TRAIL => None,
             kind::INPUT => Some(Entry::Input(self.content()?)),
             kind::ANSWER => Some(Entry::Answer(self.content()?)),
             kind::GAP => Some(Entry::Gap(self.content()?)),
@@ -107,7 +107,11 @@ impl<R: Read> Reader<R> {
             other => return Err(self.damaged(&format!("an entry of kind {other}, which this agent does not know"))),
         };
         self.advance();
-        let ring = if kind == kind::LIFE { Ring::Life } else { Ring::Hits };
+        let ring = match kind {
+            kind::LIFE => Ring::Life,
+            kind::TRAIL => Ring::Trail,
+            _ => Ring::Hits,
+        };
         Ok(Some(entry.unwrap_or_else(|| Entry::Record(ring, self.buffer.get(1..).unwrap_or_default()))))
     }
 

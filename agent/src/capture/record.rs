@@ -3,10 +3,13 @@
 //! Only sections that are known are written, and of them only what is used: what a kernel buffer held before never gets
 //! into a file.
 
-use tokenhound_common::record;
+use tokenhound_common::{limits::ANSWER_BYTES, record};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::ingest::observation::{Exec, Observation};
+use crate::ingest::{
+    answer,
+    observation::{Answer, Exec, Observation},
+};
 
 /// A record that the decoder took, but of which not all can be written: an argument list that does not fit any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub fn clean(bytes: &[u8], observation: &Observation, out: &mut Vec<u8>) -> Resu
         Observation::Change(_) => change(bytes, out),
         Observation::Connect(_) => connect(bytes, out),
         Observation::Dump(_) => dump(bytes, out),
+        Observation::Written(_) => written(bytes, out),
+        Observation::Answer(of) => answer(bytes, of, out),
     }
     Ok(())
 }
@@ -102,6 +107,24 @@ fn connect(bytes: &[u8], out: &mut Vec<u8>) {
     let Some(mut head) = head::<record::Connect>(bytes) else { return };
     wipe(&mut head.task.comm);
     put(&head, &[Rest::of::<record::Connect>(bytes).take(head.path_len)], out);
+}
+
+fn written(bytes: &[u8], out: &mut Vec<u8>) {
+    let Some(mut head) = head::<record::Written>(bytes) else { return };
+    wipe(&mut head.task.comm);
+    let mut rest = Rest::of::<record::Written>(bytes);
+    let (path, root) = (rest.take(head.path_len), rest.take(head.root_len));
+    put(&head, &[path, root], out);
+}
+
+/// A message of our own that says what was understood of it, and nothing else that it held.
+fn answer(bytes: &[u8], of: &Answer, out: &mut Vec<u8>) {
+    let Some(mut head) = head::<record::Answer>(bytes) else { return };
+    wipe(&mut head.task.comm);
+    let mut message = answer::build(&of.name, &of.addresses).unwrap_or_default();
+    message.truncate(ANSWER_BYTES);
+    head.bytes_len = message.len() as u16;
+    put(&head, &[&message], out);
 }
 
 fn dump(bytes: &[u8], out: &mut Vec<u8>) {
@@ -215,6 +238,15 @@ mod tests {
                 ..record::Access::default()
             };
             check(&bytes(&head, &[path, root]));
+            let head = record::Written {
+                header: header(record::Kind::WRITTEN, flags),
+                task: task(),
+                moment: record::Moment::ENDED.0,
+                path_len: path.len() as u16,
+                root_len: root.len() as u16,
+                ..record::Written::default()
+            };
+            check(&bytes(&head, &[path, root]));
         }
         let text = [b"../hosts.yml\0".as_slice(), SECRET].concat();
         for (what, flags, other) in [
@@ -232,6 +264,15 @@ mod tests {
             };
             check(&bytes(&head, &[path, other]));
         }
+        let message = answer::build("api.invalid", &["203.0.113.7".parse().unwrap()]).unwrap();
+        let message = [&message, SECRET].concat();
+        let head = record::Answer {
+            header: header(record::Kind::ANSWER, 0),
+            task: task(),
+            bytes_len: message.len() as u16,
+            ..record::Answer::default()
+        };
+        check(&bytes(&head, &[&message]));
     }
 
     #[test]

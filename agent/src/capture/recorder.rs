@@ -18,11 +18,12 @@ use super::{
     writer::{Block, Writer},
 };
 use crate::{
+    container::model::Named,
     ingest::{decode::Decoded, observation::KernelTime, sequence::Ring},
     lineage::{
         container::Membership,
         loaded::{self, Linkage},
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         package::Owners,
     },
     pipeline::core::{Core, Input, Output, User, World},
@@ -125,6 +126,7 @@ impl Recorder {
         let kind = match ring {
             Ring::Life => kind::LIFE,
             Ring::Hits => kind::HITS,
+            Ring::Trail => kind::TRAIL,
         };
         self.entry(kind, |out| record::clean(bytes, &decoded.observation, out).is_ok());
     }
@@ -266,6 +268,12 @@ impl World for Listening<'_> {
         answer
     }
 
+    fn host(&mut self, address: core::net::IpAddr) -> Option<String> {
+        let answer = self.world.host(address);
+        self.answers.push(Answer::Host(address, answer.clone()));
+        answer
+    }
+
     fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
         let answer = self.world.mount_point(device);
         self.answers.push(Answer::mount_point(device, answer.as_deref()));
@@ -275,6 +283,12 @@ impl World for Listening<'_> {
     fn file(&mut self, path: &Path) -> Option<FileId> {
         let answer = self.world.file(path);
         self.answers.push(Answer::file(path, answer));
+        answer
+    }
+
+    fn named(&mut self, container: &Container) -> Named {
+        let answer = self.world.named(container);
+        self.answers.push(Answer::Named(container.id.clone(), answer.clone()));
         answer
     }
 

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     catalogue::Catalogue,
+    container::model::Named,
     ingest::{decode::Decoder, observation::KernelTime},
     lineage::{
         container::Membership,
         loaded::{Linkage, Place},
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         package::Owners,
     },
     pipeline::core::{Core, Input, Output, User, World},
@@ -197,12 +198,20 @@ impl World for Recorded {
         self.answer(|answer| answer.to_user(uid)).flatten()
     }
 
+    fn host(&mut self, address: core::net::IpAddr) -> Option<String> {
+        self.answer(|answer| answer.to_host(address)).flatten()
+    }
+
     fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
         self.answer(|answer| answer.to_mount_point(device)).flatten()
     }
 
     fn file(&mut self, path: &Path) -> Option<FileId> {
         self.answer(|answer| answer.to_file(path)).flatten()
+    }
+
+    fn named(&mut self, container: &Container) -> Named {
+        self.answer(|answer| answer.to_named(&container.id)).unwrap_or_default()
     }
 
     fn now(&mut self) -> KernelTime {

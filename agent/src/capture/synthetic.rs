@@ -12,13 +12,14 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     catalogue::Catalogue,
+    container::model::Named,
     detect::access::Tier,
     finding::model::Salt,
     ingest::{clock::Clock, observation::KernelTime, sequence::Ring},
     lineage::{
         container::Membership,
         loaded::{Linkage, Place},
-        model::{Chain, Process, Script, Writable},
+        model::{Chain, Container, Process, Script, Writable},
         package::{Owner, Owners},
     },
     pipeline::core::{Scope, Setup, User, World},
@@ -345,12 +346,20 @@ impl World for Machine {
         (uid == 1000).then(|| User { name: "user".into(), home: "/home/user".into() })
     }
 
+    fn host(&mut self, _address: core::net::IpAddr) -> Option<String> {
+        None
+    }
+
     fn mount_point(&mut self, _device: u32) -> Option<std::path::PathBuf> {
         None
     }
 
     fn file(&mut self, _path: &std::path::Path) -> Option<FileId> {
         None
+    }
+
+    fn named(&mut self, _container: &Container) -> Named {
+        Named::default()
     }
 
     fn now(&mut self) -> KernelTime {

@@ -10,6 +10,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use crate::privilege::files;
+
 /// Blocks that may wait for the disk.
 const WAITING: usize = 64;
 
@@ -44,8 +46,11 @@ impl Writer {
         let (blocks, receiver) = sync_channel(WAITING);
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        let thread =
-            std::thread::Builder::new().name("capture".into()).spawn(move || write(file, &receiver, &shared))?;
+        let work = move || {
+            files::keep_to_own();
+            write(file, &receiver, &shared);
+        };
+        let thread = std::thread::Builder::new().name("capture".into()).spawn(work)?;
         Ok(Self { blocks: Some(blocks), thread: Some(thread), state })
     }
 

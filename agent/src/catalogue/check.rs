@@ -3,6 +3,7 @@
 use tokenhound_common::limits::KEY_NAME_BYTES;
 
 use super::{
+    compile::has_keys,
     interpreters::Interpreters,
     model::{Reader, Store},
     pattern::{Part, Pattern},
@@ -46,8 +47,17 @@ pub(super) fn together(stores: &[Store], interpreters: &Interpreters, problems: 
                 format!("\"{}\" in \"perhaps_paths\" of \"{}\" is not in its \"paths\"", pattern.text(), store.id);
             problems.error(&store.file, store.place, message);
         }
-        for pattern in store.watched_paths().chain(&store.exclude_paths) {
+        for pattern in store.watched_paths().chain(store.outlet_paths()).chain(&store.exclude_paths) {
             names(store, pattern, problems);
+        }
+        for pattern in store.outlet_paths().filter(|pattern| !has_keys(pattern)) {
+            let message = format!(
+                "\"{}\" of \"{}\": what is written is watched by names, and these are everywhere; give the name of the file \
+                 or of a directory of its own",
+                pattern.text(),
+                store.id
+            );
+            problems.error(&store.file, store.place, message);
         }
         for reader in &store.readers {
             proves_something(store, reader, interpreters, problems);

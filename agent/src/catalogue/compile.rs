@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use tokenhound_common::watch::{Filter, LONG_NAME, NameKey, Role, Shape, name_hash, name_words};
+use tokenhound_common::watch::{Filter, LONG_NAME, NameKey, NameWatch, Role, Shape, name_hash, name_words};
 
 use super::{
     homes::EnvOverrides,
@@ -263,6 +263,8 @@ pub struct ScanRoot {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchPlan {
     keys: BTreeSet<Key>,
+    /// Of histories and logs.
+    outlets: BTreeSet<Key>,
     scan: Vec<ScanRoot>,
 }
 
@@ -275,6 +277,7 @@ impl WatchPlan {
             for pattern in store.watched_paths().chain(store.sockets()) {
                 plan.add(number, pattern.clone());
             }
+            store.outlet_paths().for_each(|pattern| plan.add_outlet(pattern));
         }
         plan
     }
@@ -283,14 +286,16 @@ impl WatchPlan {
     #[must_use]
     pub fn of_overrides(stores: &[Store], overrides: &EnvOverrides) -> Self {
         let mut plan = Self::default();
-        let moved = |store: &&Store| store.watched() || store.sockets().next().is_some();
+        let moved = |store: &&Store| store.watched() || store.is_outlet() || store.sockets().next().is_some();
         for (number, store) in stores.iter().enumerate().filter(|(_, store)| moved(store)) {
             for (name, value) in overrides.iter() {
                 let moved = store.path_env.iter().filter(|variable| variable.name == name);
                 for template in moved.flat_map(|variable| &variable.templates) {
                     let Some(rest) = template.strip_prefix("{}") else { continue };
-                    if let Some(pattern) = Pattern::below(value, rest.trim_start_matches('/')) {
-                        plan.add(number, pattern);
+                    match Pattern::below(value, rest.trim_start_matches('/')) {
+                        Some(pattern) if store.is_outlet() => plan.add_outlet(&pattern),
+                        Some(pattern) => plan.add(number, pattern),
+                        None => {}
                     }
                 }
                 for pattern in store.watched_paths().chain(store.sockets()) {
@@ -319,21 +324,36 @@ impl WatchPlan {
         }
     }
 
+    /// Only names: what is written is not looked for. A device (`HISTFILE=/dev/null`) is no file.
+    fn add_outlet(&mut self, pattern: &Pattern) {
+        let no_file = |part: &Part| matches!(part.name(), Some("dev" | "proc" | "sys"));
+        if *pattern.anchor() == Anchor::Root && pattern.parts().first().is_some_and(no_file) {
+            return;
+        }
+        self.outlets.extend(cover(pattern.anchor(), pattern.parts()).0);
+    }
+
     /// Takes over `other`.
     pub fn merge(&mut self, other: Self) {
         self.keys.extend(other.keys);
+        self.outlets.extend(other.outlets);
         self.scan.extend(other.scan);
     }
 
-    /// The keys in names.
+    /// The keys in names, each once.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter()
+        self.keys.union(&self.outlets)
     }
 
-    /// The keys as the kernel's map holds them.
+    /// The keys as the kernel's map holds them, with what each is for.
     #[must_use]
-    pub fn name_keys(&self) -> Vec<NameKey> {
-        self.keys.iter().map(Key::name_key).collect()
+    pub fn name_keys(&self) -> Vec<(NameKey, NameWatch)> {
+        let watch = |key: &Key| match (self.keys.contains(key), self.outlets.contains(key)) {
+            (true, true) => NameWatch::STORE.and(NameWatch::OUTLET),
+            (false, true) => NameWatch::OUTLET,
+            (_, false) => NameWatch::STORE,
+        };
+        self.keys().map(|key| (key.name_key(), watch(key))).collect()
     }
 
     /// What is to be looked for in the file system.
@@ -345,7 +365,7 @@ impl WatchPlan {
     /// The kernel's exact match on names, as a reference for tests and for replay.
     #[must_use]
     pub fn matches(&self, name: &str, parent: &str, grandparent: &str) -> bool {
-        self.keys.iter().any(|key| key.matches(name, parent, grandparent))
+        self.keys().any(|key| key.matches(name, parent, grandparent))
     }
 
     /// The filter's part for names; files are the caller's to add.
@@ -355,7 +375,7 @@ impl WatchPlan {
         for name in PROCFS_NAMES {
             filter.add_name(name.as_bytes(), Role::File, Shape::NAME);
         }
-        self.keys.iter().for_each(|key| key.add_to(&mut filter));
+        self.keys().for_each(|key| key.add_to(&mut filter));
         filter
     }
 }
@@ -386,6 +406,12 @@ fn step<'a>(anchor: &Anchor, parts: &'a [Part], below: usize) -> Above<'a> {
         None if *anchor == Anchor::Anywhere => Above::Deep,
         None => Above::Base,
     }
+}
+
+/// Whether names alone cover a pattern.
+pub(super) fn has_keys(pattern: &Pattern) -> bool {
+    let (keys, watch) = cover(pattern.anchor(), pattern.parts());
+    matches!(pattern.anchor(), Anchor::Variable(_)) || (watch == Watch::Names && !keys.is_empty())
 }
 
 /// Keys that cover a pattern, and what must be watched by id besides.

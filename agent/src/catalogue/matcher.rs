@@ -89,6 +89,14 @@ impl Matcher {
         Self::of(stores, |store| store.role == Role::AgentSocket, |store| store.sockets().collect())
     }
 
+    /// The same of histories and logs.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn outlets(stores: &[Store]) -> Result<Self, MatcherError> {
+        Self::of(stores, Store::is_outlet, |store| store.outlet_paths().collect())
+    }
+
     /// Compiles the paths that can be anywhere below a home or the root (`~/**/x`, `**/x`), of stores that keep tokens,
     /// watched or not: what only a search finds.
     ///
@@ -178,6 +186,12 @@ impl Matcher {
             rest.next();
         }
         found.finish()
+    }
+
+    /// Whether that variable moves one.
+    #[must_use]
+    pub fn moves(&self, variable: &str) -> bool {
+        self.variables.get(variable).is_some_and(|variable| !variable.itself.is_empty())
     }
 
     /// Every variable that moves a store.

@@ -55,6 +55,7 @@ pub struct Catalogue {
     actors: Actors,
     matcher: Matcher,
     sockets: Matcher,
+    outlets: Matcher,
     numbers: HashMap<String, usize>,
     prints: Prints,
 }
@@ -136,8 +137,9 @@ impl Catalogue {
         if problems.has_errors() {
             return Err(problems);
         }
-        let compiled = Matcher::new(&stores).and_then(|files| Ok((files, Matcher::sockets(&stores)?)));
-        let (matcher, sockets) = compiled.map_err(|error| {
+        let compiled =
+            Matcher::new(&stores).and_then(|files| Ok((files, Matcher::sockets(&stores)?, Matcher::outlets(&stores)?)));
+        let (matcher, sockets, outlets) = compiled.map_err(|error| {
             let mut problems = Problems::new();
             problems.error(Path::new("catalogue"), Place::default(), error.to_string());
             problems
@@ -145,7 +147,7 @@ impl Catalogue {
         let numbers = numbers(&stores);
         let prints = Prints::new(&stores);
         Ok(Loaded {
-            catalogue: Self { stores, interpreters, actors, matcher, sockets, numbers, prints },
+            catalogue: Self { stores, interpreters, actors, matcher, sockets, outlets, numbers, prints },
             notes: problems,
         })
     }
@@ -193,6 +195,18 @@ impl Catalogue {
     #[must_use]
     pub fn sockets_for(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) -> Vec<&Store> {
         self.named(&self.sockets.matches(path, homes, overrides), path)
+    }
+
+    /// The history or log that a file with an absolute path is.
+    #[must_use]
+    pub fn outlet_for(&self, path: &Path, homes: &Homes, overrides: &EnvOverrides) -> Option<&Store> {
+        self.named(&self.outlets.matches(path, homes, overrides), path).into_iter().next()
+    }
+
+    /// Does a variable of that name move a history or log?
+    #[must_use]
+    pub fn moves_outlets(&self, variable: &str) -> bool {
+        self.outlets.moves(variable)
     }
 
     /// The stores whose tokens an address hands out.
@@ -265,7 +279,7 @@ impl Catalogue {
     /// The environment variables that the decoder must keep: those that move a store, and `HOME`.
     #[must_use]
     pub fn environment_variables(&self) -> BTreeSet<String> {
-        let moving = self.matcher.variables().chain(self.sockets.variables());
+        let moving = self.matcher.variables().chain(self.sockets.variables()).chain(self.outlets.variables());
         moving.map(str::to_owned).chain(["HOME".to_owned()]).collect()
     }
 }

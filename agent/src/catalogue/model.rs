@@ -211,6 +211,17 @@ impl Store {
         matches!(self.role, Role::Store | Role::Decoy)
     }
 
+    /// Is it a history or a log, which is looked at when it was written?
+    #[must_use]
+    pub const fn is_outlet(&self) -> bool {
+        matches!(self.role, Role::History | Role::Log)
+    }
+
+    /// Every pattern of a history or log.
+    pub fn outlet_paths(&self) -> impl Iterator<Item = &Pattern> {
+        self.paths.iter().filter(|_| self.is_outlet())
+    }
+
     /// Every pattern whose sockets are watched: an agent's own, and those beside a store.
     pub fn sockets(&self) -> impl Iterator<Item = &Pattern> {
         let own = self.paths.iter().filter(|_| self.role == Role::AgentSocket);

@@ -132,3 +132,17 @@ fn plain(text: &str) -> String {
 fn the_page_is_up_to_date() {
     bless::compare("docs/stores.md", &page());
 }
+
+#[test]
+fn the_readme_and_the_limits_say_how_many_there_are() {
+    let catalogue = super::tests::shipped_catalogue();
+    let all = catalogue.stores().len();
+    let watched = catalogue.stores().iter().filter(|store| matches!(store.role, Role::Store | Role::Decoy)).count();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let says = |file: &str, part: String| {
+        assert!(std::fs::read_to_string(root.join(file)).unwrap().contains(&part), "{file} does not say `{part}`");
+    };
+    says("README.md", format!("# what is watched: {watched} stores"));
+    says("README.md", format!("catalogue: {all} stores"));
+    says("docs/limits.md", format!("{} of {all} entries", all - watched));
+}

@@ -3,12 +3,17 @@
 use crate::yaml::fields::words;
 
 words! {
-    /// What an entry is about. Only [`Role::Store`] and [`Role::Decoy`] are watched for reads.
+    /// What an entry is about. Only [`Role::Store`] and [`Role::Decoy`] are watched for reads, only [`Role::History`] and
+    /// [`Role::Log`] for being written.
     pub enum Role {
         /// A place where a tool keeps tokens.
         Store = "store",
         /// A place that tokens leak to; looked at by content, never by reads.
         Sink = "sink",
+        /// A history: what people type is written down there; looked at by content when it was written.
+        History = "history",
+        /// A log that tools write by themselves; likewise.
+        Log = "log",
         /// A socket through which a token can be used without being read.
         AgentSocket = "agent_socket",
         /// Process memory and environments; watched through procfs.

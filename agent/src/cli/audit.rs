@@ -59,6 +59,10 @@ pub(super) struct Options {
     /// Directory with the machine's fingerprint key, which is made there if there is none [default: /var/lib/tokenhound].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Configuration file, which may name the fleet's fingerprint key and the directories [default, as root:
+    /// /etc/tokenhound/tokenhound.yaml if it exists].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Directory with further catalogue files [default: /etc/tokenhound/catalogue.d].
     #[arg(long, value_name = "DIR")]
     catalogue: Option<PathBuf>,
@@ -85,14 +89,16 @@ enum Format {
 /// # Errors
 /// When nobody can be looked at, or the report cannot be written.
 pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
-    let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), Config::default())?;
+    let inputs = Inputs::of(options.catalogue.as_deref(), options.policy.as_deref(), config(options)?)?;
     let catalogue = &*inputs.catalogue;
     let (whose, environment) = whose(options, catalogue)?;
     // Before the work: a place that cannot be written is a mistake of the caller.
     let output = options.output.as_deref().map(ci::create).transpose()?;
     let scope = Scope::new(&whose, environment).map_err(CliError::usage)?;
-    let (key, key_kind) = key(options)?;
-    let decoys = decoys(options, &scope)?;
+    let state = options.state_dir.clone().or_else(|| inputs.config.state_dir.clone());
+    let state = state.unwrap_or_else(|| state::DIRECTORY.into());
+    let (key, key_kind) = key(inputs.config.fingerprint_key.as_deref(), &state)?;
+    let decoys = decoys(&state, &scope)?;
     let inputs = audit::Inputs {
         catalogue,
         policy: &inputs.policy,
@@ -184,10 +190,18 @@ fn overrides(catalogue: &Catalogue) -> EnvOverrides {
     EnvOverrides::of(&values, std::env::current_dir().ok().as_deref())
 }
 
-/// What fingerprints are made with: the machine's key, which is root's, or one for this run.
-fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
+/// The configuration: that of the machine is root's, and a user need not be able to read it.
+fn config(options: &Options) -> Result<Config, CliError> {
+    if options.config.is_none() && !rustix::process::geteuid().is_root() {
+        return Ok(Config::default());
+    }
+    Config::load(options.config.as_deref()).map_err(CliError::usage)
+}
+
+/// What fingerprints are made with: the fleet's key or the machine's, which are root's, or one for this run.
+fn key(given: Option<&Path>, state: &Path) -> Result<(Key, KeyKind), CliError> {
     if rustix::process::geteuid().is_root() {
-        let key = key::load_or_create(state_directory(options)).map_err(CliError::usage)?;
+        let key = key::given_or_own(given, state).map_err(CliError::usage)?;
         return Ok((key, KeyKind::Machine));
     }
     let mut bytes = [0; KEY_BYTES];
@@ -200,15 +214,11 @@ fn key(options: &Options) -> Result<(Key, KeyKind), CliError> {
     Ok((Key::new(bytes), KeyKind::Ephemeral))
 }
 
-fn state_directory(options: &Options) -> &Path {
-    options.state_dir.as_deref().unwrap_or(Path::new(state::DIRECTORY))
-}
-
 /// The decoys that were planted on this machine. Only root can know them.
-fn decoys(options: &Options, scope: &Scope) -> Result<HashSet<PathBuf>, CliError> {
+fn decoys(state: &Path, scope: &Scope) -> Result<HashSet<PathBuf>, CliError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(HashSet::new());
     }
-    let record = Record::load(state_directory(options)).map_err(CliError::failure)?;
+    let record = Record::load(state).map_err(CliError::failure)?;
     Ok(record.planted.into_iter().filter_map(|planted| scope.view.inside(&planted.path)).collect())
 }

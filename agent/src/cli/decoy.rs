@@ -97,8 +97,14 @@ impl ValueEnum for DecoyKind {
 impl State {
     /// Where the state is.
     pub(super) fn directory(&self) -> Result<PathBuf, CliError> {
+        Ok(self.read()?.1)
+    }
+
+    /// The configuration, and where the state is.
+    pub(super) fn read(&self) -> Result<(Config, PathBuf), CliError> {
         let config = Config::load(self.config.as_deref()).map_err(CliError::usage)?;
-        Ok(self.state_dir.clone().or(config.state_dir).unwrap_or_else(|| state::DIRECTORY.into()))
+        let state = self.state_dir.clone().or_else(|| config.state_dir.clone());
+        Ok((config, state.unwrap_or_else(|| state::DIRECTORY.into())))
     }
 }
 

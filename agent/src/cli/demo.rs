@@ -78,8 +78,14 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     let inputs = Inputs::read(&options.sensor)?;
     let stage = Stage::set()?;
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session =
-        Session::start(&options.sensor, inputs, Scope::Descendants, vec![stage.home()], Metrics::new().0, sender)?;
+    let session = Session::start(
+        &options.sensor,
+        inputs,
+        Scope::Descendants,
+        vec![stage.home()],
+        Metrics::new().0,
+        Some(sender),
+    )?;
     let tier = session.plan.tier.name();
     print(&format!("tokenhound watches this kernel through the `{tier}` tier.\n\n"))?;
     let played = stage.play();

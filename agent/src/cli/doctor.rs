@@ -1,16 +1,25 @@
 //! `tokenhound doctor`.
 
-use std::{fmt::Write, path::Path, sync::mpsc};
+mod installed;
+mod sinks;
+
+use std::{
+    fmt::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use super::{
     CliError, Exit, SensorOptions, print,
-    session::{Inputs, Session},
+    session::{self, Inputs, Session},
 };
 use crate::{
     config::Config,
+    detect::lifecycle::report,
     history::{self, Database},
     kernel::facts::{self, Answer, Facts},
     pipeline::Scope,
+    privilege::check,
     probe::{coverage, load::Sensor, plan, selftest::Proof},
     state,
     telemetry::metrics::Metrics,
@@ -43,6 +52,10 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
                 inputs.policy.holds()
             );
             describe_state(&mut text, &options.sensor, &inputs.config);
+            let (state, lock) =
+                (session::state(&options.sensor, &inputs.config), session::runtime_directory().join("agent.lock"));
+            text.push_str(&installed::describe(&state, &lock));
+            text.push_str(&rights());
             inputs
         }
         Err(error) => {
@@ -50,8 +63,7 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
             return Err(error);
         }
     };
-    let (findings, _keep) = mpsc::sync_channel(super::session::REPORTS);
-    match Session::start(&options.sensor, inputs, Scope::Descendants, Vec::new(), Metrics::new().0, findings) {
+    match Session::start(&options.sensor, inputs, Scope::Descendants, Vec::new(), Metrics::new().0, None) {
         Ok(session) => {
             let live = session.proofs.iter().all(|proof| proof.failure.is_none());
             describe_probes(&mut text, &session.plan, &session.proofs);
@@ -66,17 +78,48 @@ pub(super) fn execute(options: &Options) -> Result<Exit, CliError> {
     }
 }
 
+/// Gives up rights in a process of its own, as `run` does, and says what it cannot do then.
+fn rights() -> String {
+    let place = session::runtime_directory();
+    let mut command = Command::new("/proc/self/exe");
+    let output = command.arg(check::SUBCOMMAND).arg(&place).stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() => trials(&String::from_utf8_lossy(&output.stdout)),
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            format!("  no    rights of a running agent: {}\n", why.trim().trim_start_matches("tokenhound: "))
+        }
+        Err(error) => format!("  no    rights of a running agent: start a process: {error}\n"),
+    }
+}
+
+/// What such a process says, with what went as it should on few lines.
+fn trials(said: &str) -> String {
+    let mut text = String::from("rights of a running agent\n");
+    let mut cannot = Vec::new();
+    for line in said.lines() {
+        match line.split_once('\t') {
+            Some(("ok", what)) => match what.strip_prefix("cannot ") {
+                Some(trial) => cannot.push(trial.split(':').next().unwrap_or(trial)),
+                None => {
+                    let _ = writeln!(text, "  ok    {what}");
+                }
+            },
+            Some((word, what)) => {
+                let _ = writeln!(text, "  {}    {what}", if word == "--" { "--" } else { "NO" });
+            }
+            None => {}
+        }
+    }
+    let _ = writeln!(text, "  ok    tried, and refused: {}", cannot.join(", "));
+    text
+}
+
 /// Whether there is a fingerprint key that can be used, and a history. They are not made here.
 fn describe_state(text: &mut String, options: &SensorOptions, config: &Config) {
     let state = options.state_dir.as_deref().or(config.state_dir.as_deref()).unwrap_or(Path::new(state::DIRECTORY));
-    let tokens = Database::look(state).and_then(|history| history.as_ref().map(Database::tokens).transpose());
-    let _ = match tokens {
-        Ok(Some(tokens)) => {
-            writeln!(text, "  ok    history: {} ({} tokens)", state.join(history::FILE).display(), tokens.len())
-        }
-        Ok(None) => writeln!(text, "  --    history: none yet, `tokenhound run` makes it in {}", state.display()),
-        Err(error) => writeln!(text, "  no    {error}"),
-    };
+    describe_history(text, state, config);
+    sinks::describe(text, state, config);
     let path = config.fingerprint_key.clone().unwrap_or_else(|| state.join(key::FILE));
     let _ = match key::look(&path) {
         Ok(Some(mode)) => writeln!(text, "  ok    fingerprint key: {} (mode {mode:04o})", path.display()),
@@ -89,6 +132,30 @@ fn describe_state(text: &mut String, options: &SensorOptions, config: &Config) {
         Err(error) => writeln!(text, "  no    {error}"),
     };
 }
+
+/// How much the history holds, and how much it may.
+fn describe_history(text: &mut String, state: &Path, config: &Config) {
+    let extent = Database::look(state).and_then(|history| history.as_ref().map(Database::extent).transpose());
+    let bounds = config.history.unwrap_or_default();
+    let _ = match extent {
+        Ok(Some(extent)) => {
+            let rows: Vec<String> = extent.rows.iter().map(|(table, count)| format!("{count} {table}")).collect();
+            let since = extent.oldest.map(|oldest| format!(", since {}", report::at(oldest))).unwrap_or_default();
+            let (used, most) = (extent.bytes as f64 / MEBI, bounds.max_bytes as f64 / MEBI);
+            writeln!(
+                text,
+                "  ok    history: {} ({}){since}; {used:.1} of {most:.0} MiB, kept for {}",
+                state.join(history::FILE).display(),
+                rows.join(", "),
+                report::span(bounds.max_age)
+            )
+        }
+        Ok(None) => writeln!(text, "  --    history: none yet, `tokenhound run` makes it in {}", state.display()),
+        Err(error) => writeln!(text, "  no    {error}"),
+    };
+}
+
+const MEBI: f64 = (1 << 20) as f64;
 
 /// One line for each loaded program: tier, program, what was counted, how many.
 fn verifier(options: &SensorOptions) -> Result<Exit, CliError> {
@@ -145,5 +212,19 @@ fn describe_probes(text: &mut String, plan: &plan::Plan, proofs: &[Proof]) {
     }
     for gap in &plan.gaps {
         let _ = writeln!(text, "  --    not here: {}: {}", gap.hook.label(), gap.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_together_and_what_is_not_stands_out() {
+        let said = "ok\tcapabilities: CAP_BPF\n--\tfiles: no Landlock\nok\tcannot mount: EPERM\n\
+                    NO\tcannot fly: it can\nok\tcannot dig: EPERM\n";
+        let text = trials(said);
+        assert!(text.contains("  --    files: no Landlock\n  NO    cannot fly: it can\n"), "{text}");
+        assert!(text.ends_with("tried, and refused: mount, dig\n"), "{text}");
     }
 }

@@ -8,38 +8,49 @@ mod decoy;
 mod demo;
 mod doctor;
 mod explain;
+mod incidents;
 mod load;
+mod pages;
 mod policy;
 mod private;
 mod readers;
 #[cfg(test)]
 mod reference;
 mod replay;
+mod revoke;
 mod run;
 mod run_ci;
 mod scan;
 mod session;
 mod tokens;
+mod trace;
 mod watch;
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{detect::access::Tier, finding::visible, probe::canary};
+use crate::{detect::access::Tier, finding::visible, lineage::names, privilege::check, probe::canary};
 
 /// Runtime token-misuse monitor: who touched our tokens, was that the program the token was issued to, and where did
 /// the token go next?
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 pub struct Arguments {
+    /// Take this directory for the root of the file system: that of the host, in a container that has it mounted there.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
     #[command(subcommand)]
     command: Subcommands,
 }
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// Watch the whole machine until told to stop. SIGHUP makes it read its policy anew.
+    /// Watch the whole machine until told to stop. SIGHUP makes it read its policy and its sinks anew.
     Run(run::Options),
     /// Run a command and report what its process tree touches.
     Watch(watch::Options),
@@ -62,13 +73,36 @@ enum Subcommands {
     Readers(readers::Options),
     /// List the tokens that lie in stores, who put them there and who has used them since, as the agent has seen it.
     Tokens(tokens::Options),
-    /// Explain a detector: what it fires on, why it matters, what to do.
+    /// Show where a token went: who got at it, where else it was found, and what was told of that.
+    Trace(trace::Options),
+    /// Say what to do to make the tokens of a store worthless, and whether it has worked.
+    Revoke(revoke::Options),
+    /// List incidents, show one, keep quiet about what is known, close what is over.
+    #[command(subcommand)]
+    Incidents(incidents::Subcommands),
+    /// Explain a detector (what it fires on, why it matters, what to do), or a finding or an incident with all that is stored
+    /// of it.
     Explain(explain::Options),
     /// Steal a made-up token before your eyes, and leave nothing behind.
     Demo(demo::Options),
     /// Waits for the end of its input: what the self-test looks into.
     #[command(hide = true, name = canary::child::SUBCOMMAND)]
     Canary,
+    /// Writes manual pages and completions of shells, for packages.
+    #[command(hide = true)]
+    Pages {
+        /// Where to.
+        directory: PathBuf,
+    },
+    /// Asks name services for an agent that has given up its rights.
+    #[command(hide = true, name = names::SUBCOMMAND)]
+    Names,
+    /// Gives up rights as the agent does, and tries what it may not do.
+    #[command(hide = true, name = check::SUBCOMMAND)]
+    Confined {
+        /// Where it may write.
+        place: PathBuf,
+    },
     /// Works on a made-up load, for measuring.
     #[command(hide = true)]
     Load(load::Options),
@@ -178,7 +212,8 @@ impl CliError {
 /// Does what was asked and says how it went.
 #[must_use]
 pub fn execute(arguments: Arguments) -> ExitCode {
-    match private_memory(&arguments.command).and_then(|()| carry_out(arguments.command)) {
+    let root = arguments.root.as_deref().map_or(Ok(()), enter);
+    match root.and_then(|()| private_memory(&arguments.command)).and_then(|()| carry_out(arguments.command)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             // Names of files and commands are in it: none may become a command of a CI system.
@@ -188,11 +223,20 @@ pub fn execute(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// Every path is one below `root` from here on. Programs of its own are started by what the kernel knows of them, not by name.
+fn enter(root: &Path) -> Result<(), CliError> {
+    rustix::process::chroot(root).and_then(|()| rustix::process::chdir("/")).map_err(|error| {
+        CliError::usage(format!("take {} for the root: {error}; it takes CAP_SYS_CHROOT", root.display()))
+    })
+}
+
 /// Whatever may come to hold a token keeps its memory to itself. Not those that are there to be looked into.
 fn private_memory(command: &Subcommands) -> Result<(), CliError> {
     match command {
-        Subcommands::Canary | Subcommands::DemoActor(_) => Ok(()),
-        Subcommands::Run(_) | Subcommands::Audit(_) => private::memory().and_then(|()| private::cores()),
+        Subcommands::Canary | Subcommands::Names | Subcommands::DemoActor(_) => Ok(()),
+        Subcommands::Run(_) | Subcommands::Audit(_) | Subcommands::Revoke(_) => {
+            private::memory().and_then(|()| private::cores())
+        }
         _ => private::memory(),
     }
 }
@@ -209,11 +253,22 @@ fn carry_out(command: Subcommands) -> Result<Exit, CliError> {
         Subcommands::Decoy(command) => decoy::execute(&command),
         Subcommands::Readers(options) => readers::execute(&options),
         Subcommands::Tokens(options) => tokens::execute(&options),
+        Subcommands::Trace(options) => trace::execute(&options),
+        Subcommands::Revoke(options) => revoke::execute(&options),
+        Subcommands::Incidents(command) => incidents::execute(&command),
         Subcommands::Explain(options) => explain::execute(&options),
         Subcommands::Demo(options) => demo::execute(&options),
         Subcommands::Canary => canary::child::wait_for_end()
             .map(|()| Exit::Success)
             .map_err(|error| CliError::failure(format!("read standard input: {error}"))),
+        Subcommands::Pages { directory } => pages::write(&directory),
+        Subcommands::Names => {
+            names::serve().map_err(|error| CliError::failure(format!("answer questions for names: {error}")))?;
+            Ok(Exit::Success)
+        }
+        Subcommands::Confined { place } => check::run(&place, &mut std::io::stdout().lock())
+            .map(|()| Exit::Success)
+            .map_err(|error| CliError::failure(format!("give up rights and try: {error}"))),
         Subcommands::Load(options) => load::execute(&options),
         Subcommands::Scan(options) => scan::execute(&options),
         Subcommands::DemoActor(options) => demo::act(&options),

@@ -53,7 +53,7 @@ pub(super) fn execute(command: Subcommands) -> Result<Exit, CliError> {
     }
 }
 
-fn catalogue(directory: Option<&Path>) -> Result<Catalogue, CliError> {
+pub(super) fn catalogue(directory: Option<&Path>) -> Result<Catalogue, CliError> {
     let directory = directory.unwrap_or(catalogue::DIRECTORY.as_ref());
     Catalogue::load(directory).map(|loaded| loaded.catalogue).map_err(CliError::usage)
 }

@@ -2,11 +2,10 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, IsTerminal},
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::{Arc, mpsc},
-    thread,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,19 +13,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     CliError, Exit, SensorOptions,
     run_ci::{self, JobOptions},
-    session::{self, Inputs, Session},
+    session::{self, Inputs, Kept, Session},
 };
 use crate::{
-    finding::text::Style,
-    pipeline::{Report, Scope},
+    config::Config,
+    history::{Database, bell::Bell},
+    outbox::{self, Outbox},
+    pipeline::Scope,
+    privilege::files,
     sink::{
-        file::FileSink,
-        queue::{SinkHandle, Sinks},
-        text::TextSink,
+        self, Made,
+        config::{Settings, SinkConfig},
+        file, stdout,
     },
     telemetry::{
         events,
-        http::{self, Readiness},
+        http::{self, Readiness, door::Door},
         metrics::Metrics,
     },
 };
@@ -52,7 +54,7 @@ pub(super) struct Options {
 /// Where metrics are served unless something else is said.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9466);
 
-/// Runs until SIGTERM or SIGINT; SIGHUP makes it read its policy anew.
+/// Runs until SIGTERM or SIGINT; SIGHUP makes it read its policy, and which sinks there are, anew.
 pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     session::init_log();
     options.job.check()?;
@@ -63,44 +65,136 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
         return run_ci::execute(&options.sensor, inputs, findings.as_deref(), &options.job);
     }
     let listen = options.listen.or(inputs.config.listen).unwrap_or(LISTEN);
-    if !listen.ip().is_loopback() {
-        return Err(CliError::usage(format!(
-            "listen on {listen}: only loopback addresses are served for now; put a proxy with TLS in front"
-        )));
-    }
-    let findings = options.findings.clone().or_else(|| inputs.config.findings.clone());
-    let mut sinks = Sinks::new().text(TextSink::new(io::stdout(), Style { colour: io::stdout().is_terminal() }));
-    if let Some(path) = findings {
-        sinks = sinks.file(FileSink::open(&path, session::host()).map_err(CliError::usage)?);
-    }
+    let (tls, token) = (inputs.config.listen_tls.as_ref(), inputs.config.listen_token.as_ref());
+    let door = Door::new(listen, tls, token).map_err(CliError::usage)?;
+    // Before anything starts: a sink that can never work is a mistake of whoever configured it.
+    let sinks = made(configured(&inputs.config, options.findings.as_deref())?)?;
+    inputs.confine = Some(written(&sinks));
     let _lock = lock("use `tokenhound watch`")?;
-    inputs.follow = true;
+    let (state, history) = open_history(&session::state(&options.sensor, &inputs.config))?;
+    let delivery = Delivery { state, sinks, bell: Bell::default(), findings: options.findings };
+    inputs.kept = Some(delivery.keep(history)?);
     inputs.record(options.record.as_deref())?;
     let runtime = session::runtime()?;
-    let outcome = runtime.block_on(serve(&options.sensor, inputs, listen, sinks));
+    let outcome = runtime.block_on(serve(&options.sensor, inputs, (listen, door), delivery));
     // Nothing that is still waiting for a client may hold us up.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sinks: Sinks) -> Result<Exit, CliError> {
+/// What was made ready before anything starts.
+struct Delivery {
+    /// Where the history is.
+    state: PathBuf,
+    sinks: Vec<Made>,
+    bell: Bell,
+    /// The file of `--findings`.
+    findings: Option<PathBuf>,
+}
+
+impl Delivery {
+    /// The history, in which the sinks are noted: what is found from now on is for them.
+    fn keep(&self, mut history: Database) -> Result<Kept, CliError> {
+        let configured: Vec<SinkConfig> = self.sinks.iter().map(|(config, _)| config.clone()).collect();
+        history.configure_sinks(&configured).map_err(CliError::failure)?;
+        self.bell.committed(history.last_position().map_err(CliError::failure)?);
+        Ok(Kept { history, bell: self.bell.clone() })
+    }
+}
+
+/// Every sink: as configured, or text on standard output; and the file that findings are to go to, that of the command line or
+/// else of the configuration.
+fn configured(config: &Config, findings: Option<&Path>) -> Result<Vec<SinkConfig>, CliError> {
+    let mut sinks = config.sinks.clone().unwrap_or_else(|| vec![stdout::default_sink()]);
+    if let Some(path) = findings.or(config.findings.as_deref()) {
+        let path =
+            std::path::absolute(path).map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+        let sink = file::default_sink(path);
+        if sinks.iter().any(|other| other.name == sink.name) {
+            let said = format!("a sink is named \"{}\" already, which is that of --findings; rename it", sink.name);
+            return Err(CliError::usage(said));
+        }
+        sinks.push(sink);
+    }
+    Ok(sinks)
+}
+
+fn made(sinks: Vec<SinkConfig>) -> Result<Vec<Made>, CliError> {
+    let host = session::host();
+    let built = sinks.into_iter().map(|config| sink::build(&config, &host).map(|sink| (config, sink)));
+    built.collect::<Result<_, _>>().map_err(CliError::usage)
+}
+
+/// SIGHUP: the sinks that are configured now. A mistake leaves all of them as they were.
+fn renew(outbox: &mut Outbox, file: Option<&Path>, findings: Option<&Path>) {
+    let read = || {
+        let all = configured(&Config::load(file).map_err(CliError::usage)?, findings)?;
+        let known: Vec<&SinkConfig> = outbox.configured().collect();
+        let same = known.len() == all.len() && all.iter().all(|sink| known.contains(&sink));
+        let new = made(all.iter().filter(|sink| !known.contains(sink)).cloned().collect())?;
+        Ok::<_, CliError>((all, new, same))
+    };
+    match read() {
+        Ok((_, _, true)) => outbox.reopen(),
+        Ok((all, new, false)) => {
+            let names: Vec<&str> = all.iter().map(|sink| sink.name.as_str()).collect();
+            match outbox.change(&all, new) {
+                Ok(()) => tracing::info!(sinks = names.join(", "), "the sinks are those that are configured now"),
+                Err(error) => tracing::error!(%error, "not all sinks could be started; restart the agent"),
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = error.message, "the sinks stay as they were");
+            outbox.reopen();
+        }
+    }
+}
+
+/// The files that sinks write to.
+fn written(sinks: &[Made]) -> Vec<PathBuf> {
+    let path = |config: &SinkConfig| match &config.settings {
+        Settings::File(file) => Some(file.path.clone()),
+        _ => None,
+    };
+    sinks.iter().filter_map(|(config, _)| path(config)).collect()
+}
+
+/// The history in the state directory. Where that is full or damaged, one beside it in `/run`, and its directory: what is
+/// found still goes out, and is kept until the machine is started again.
+fn open_history(state: &Path) -> Result<(PathBuf, Database), CliError> {
+    let error = match Database::open(state) {
+        Ok(history) => return Ok((state.to_owned(), history)),
+        Err(error) => error,
+    };
+    let beside = session::runtime_directory().join("state");
+    tracing::error!(%error, instead = %beside.display(), "the history cannot be used; another one is");
+    match Database::open(&beside) {
+        Ok(history) => Ok((beside, history)),
+        Err(_) => Err(CliError::failure(error)),
+    }
+}
+
+async fn serve(
+    options: &SensorOptions,
+    inputs: Inputs,
+    (address, door): (SocketAddr, Door),
+    delivery: Delivery,
+) -> Result<Exit, CliError> {
     let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
         CliError::failure(format!("listen on {address}: {error}; choose another address with --listen"))
     })?;
     let (metrics, registry) = Metrics::new();
     let readiness = Readiness::new([]);
     // The server ends with the runtime; connections that are open then are cut.
-    tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), std::future::pending()));
+    tokio::spawn(http::serve(listener, Arc::new(registry), readiness.clone(), door, std::future::pending()));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hangup = listen(SignalKind::hangup())?;
     let (directory, catalogue) = (inputs.policy_directory.clone(), Arc::clone(&inputs.catalogue));
-    let sinks = sinks.start(metrics.clone()).map_err(CliError::failure)?;
-    let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let mut session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics.clone(), sender)?;
-    let delivery = thread::Builder::new()
-        .name("deliver".into())
-        .spawn(move || deliver(receiver, sinks))
-        .map_err(|error| CliError::failure(format!("start a thread: {error}")))?;
+    let mut session = Session::start(options, inputs, Scope::Host, Vec::new(), metrics.clone(), None)?;
+    // This thread and those that it starts from here on, which are those of the sinks, look into no process.
+    files::keep_to_own();
+    let Delivery { state, sinks, bell, findings } = delivery;
+    let mut outbox = Outbox::start(&state, sinks, &bell, &metrics).map_err(CliError::failure)?;
     for proof in &session.proofs {
         match &proof.failure {
             None => readiness.live(proof.hook.label()),
@@ -110,10 +204,13 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
     tracing::info!(tier = session.plan.tier.name(), listen = %address, "watching");
     loop {
         tokio::select! {
-            _ = hangup.recv() => match session::read_policy(&directory, &catalogue) {
-                Ok(policy) => session.adopt(policy),
-                Err(problems) => events::PolicyRefused(&problems).emit(&metrics),
-            },
+            _ = hangup.recv() => {
+                renew(&mut outbox, options.config.as_deref(), findings.as_deref());
+                match session::read_policy(&directory, &catalogue) {
+                    Ok(policy) => session.adopt(policy),
+                    Err(problems) => events::PolicyRefused(&problems).emit(&metrics),
+                }
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = died(&session) => {
@@ -124,23 +221,12 @@ async fn serve(options: &SensorOptions, inputs: Inputs, address: SocketAddr, sin
     }
     tracing::info!("stopping");
     let ended = session.stop();
-    match delivery.join() {
-        Ok(0) => {}
-        Ok(left) => tracing::error!(left, "findings could not be written to the end"),
-        Err(_) => tracing::error!("the delivery thread panicked"),
+    match outbox.stop(outbox::GRACE) {
+        Some(0) => {}
+        Some(left) => tracing::warn!(left, "a sink has not taken everything; it goes out after the next start"),
+        None => tracing::warn!("a sink does not answer; what it has not taken goes out after the next start"),
     }
     ended.map(|()| Exit::Success)
-}
-
-/// Hands findings to the sinks until the pipeline ends; returns how many were left undelivered.
-fn deliver(reports: mpsc::Receiver<Report>, sinks: SinkHandle) -> usize {
-    for report in reports {
-        if let Report::Finding(finding) = report {
-            // What does not fit is counted and logged there.
-            sinks.send(Arc::from(finding));
-        }
-    }
-    sinks.finish()
 }
 
 /// Returns when the pipeline has ended by itself, which it does only on errors.

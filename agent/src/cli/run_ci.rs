@@ -64,7 +64,7 @@ pub(super) fn execute(
     let mut findings = findings.map(ci::create).transpose()?;
     let closing = Closing::open(&job.reports, When::Always, Arc::clone(&inputs.catalogue))?.of_later_step();
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(options, inputs, Scope::Job, Vec::new(), Metrics::new().0, sender)?;
+    let session = Session::start(options, inputs, Scope::Job, Vec::new(), Metrics::new().0, Some(sender))?;
     for proof in session.proofs.iter().filter(|proof| proof.failure.is_some()) {
         tracing::error!(probe = proof.hook.label(), failure = proof.failure.as_deref(), "a probe is not live");
     }

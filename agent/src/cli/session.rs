@@ -14,17 +14,19 @@ use crate::{
     catalogue::{self, Catalogue},
     config::Config,
     finding::{model::Salt, ocsf::Host},
-    history::Database,
+    history::{Database, bell::Bell},
+    lineage::names::{Helper, Service},
     pipeline::{Ended, Follow, Order, Parts, Pipeline, PipelineError, Recording, Report, Scope, WAKE_ORDER},
     policy::{self, Policy},
+    privilege,
     probe::{
         load::{LoadError, Sensor},
         plan::PlanError,
-        selftest::Proof,
+        selftest::{self, Proof},
     },
     state,
     telemetry::metrics::Metrics,
-    token::key,
+    token::{fingerprint::Key, key},
     yaml::Problems,
 };
 
@@ -46,8 +48,10 @@ pub(super) struct Inputs {
     pub(super) rules: Rules,
     /// Where to record, if anywhere.
     pub(super) place: Option<Place>,
-    /// Tokens are followed: what lies in stores, and what becomes of it.
-    pub(super) follow: bool,
+    /// Where what is found is kept and goes out from; tokens are followed then: what lies in stores, and what becomes of it.
+    pub(super) kept: Option<Kept>,
+    /// Rights are given up once the probes are attached and proved; these files may be written beside the agent's own.
+    pub(super) confine: Option<Vec<PathBuf>>,
 }
 
 impl Inputs {
@@ -84,7 +88,8 @@ impl Inputs {
             config,
             rules,
             place: None,
-            follow: false,
+            kept: None,
+            confine: None,
         })
     }
 }
@@ -98,12 +103,23 @@ pub(super) fn read_policy(directory: &Path, catalogue: &Catalogue) -> Result<Pol
     Ok(loaded.policy)
 }
 
-/// The key of fingerprints, and the history. An agent without a history still watches.
-fn follow(state: &Path, key: Option<&Path>) -> Result<Follow, CliError> {
-    let key = key.map_or_else(|| key::load_or_create(state), key::load).map_err(CliError::usage)?;
-    let history = Database::open(state)
-        .inspect_err(|error| tracing::warn!(%error, "what becomes of tokens is forgotten at the end"));
-    Ok(Follow { key, history: history.ok() })
+/// The history, opened, and who is woken by it.
+pub(super) struct Kept {
+    /// The history.
+    pub(super) history: Database,
+    /// Wakes the sinks.
+    pub(super) bell: Bell,
+}
+
+/// The state directory.
+pub(super) fn state(options: &SensorOptions, config: &Config) -> PathBuf {
+    options.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(|| state::DIRECTORY.into())
+}
+
+/// The key of fingerprints. A full disk or a damaged file is no reason not to watch: without a key no token is followed.
+fn fingerprint_key(state: &Path, given: Option<Key>) -> Option<Key> {
+    let own = || key::load_or_create(state).inspect_err(|error| tracing::error!(%error, "tokens are not followed"));
+    given.or_else(|| own().ok())
 }
 
 impl Inputs {
@@ -130,7 +146,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts sensor and pipeline. Findings go to `findings`.
+    /// Starts sensor and pipeline. Findings go to the history, if there is one, and to `findings`.
     ///
     /// # Errors
     ///
@@ -141,20 +157,38 @@ impl Session {
         scope: Scope,
         extra_homes: Vec<PathBuf>,
         metrics: Metrics,
-        findings: mpsc::SyncSender<Report>,
+        findings: Option<mpsc::SyncSender<Report>>,
     ) -> Result<Self, CliError> {
-        let sensor = Sensor::start(options.tier.map(Into::into).or(inputs.config.tier)).map_err(load_error)?;
+        // A key that the fleet gave and that cannot be used is a mistake of whoever configured it: it is told before anything starts.
+        let given = inputs.config.fingerprint_key.as_deref().filter(|_| inputs.kept.is_some());
+        let given = given.map(key::load).transpose().map_err(CliError::usage)?;
+        let mut sensor = Sensor::start(options.tier.map(Into::into).or(inputs.config.tier)).map_err(load_error)?;
         let plan = sensor.plan.clone();
         for missing in &sensor.missing {
             tracing::warn!("this kernel does not tell the {missing}");
         }
-        let state = options.state_dir.clone().or(inputs.config.state_dir).unwrap_or_else(|| state::DIRECTORY.into());
-        let follow = inputs.follow.then(|| follow(&state, inputs.config.fingerprint_key.as_deref())).transpose()?;
+        let state = state(options, &inputs.config);
+        let bounds = inputs.config.history.unwrap_or_default();
+        let follow = inputs.kept.map(|Kept { history, bell }| {
+            let key = fingerprint_key(&state, given);
+            Follow { key, history, bounds, bell }
+        });
+        let directory = runtime_directory();
+        let proofs = selftest::prove(&mut sensor, &directory);
+        let names = match &inputs.confine {
+            None => Service::Program,
+            Some(files) => {
+                // No thread may be left that keeps its rights.
+                sensor.settle();
+                confine(files, &state, directory)?
+            }
+        };
         let (orders, taken) = mpsc::sync_channel(1);
         let parts = Parts {
             orders: taken,
             catalogue: inputs.catalogue,
             policy: inputs.policy,
+            names,
             scope,
             host: host(),
             extra_homes,
@@ -167,9 +201,7 @@ impl Session {
         };
         let (reader, wake) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| CliError::failure(format!("create a pipe: {error}")))?;
-        let directory = runtime_directory();
-        let mut pipeline = Pipeline::start(sensor, parts, &directory).map_err(CliError::failure)?;
-        let proofs = pipeline.proofs().to_vec();
+        let mut pipeline = Pipeline::start(sensor, proofs.clone(), parts).map_err(CliError::failure)?;
         let worker = thread::Builder::new()
             .name("pipeline".into())
             .spawn(move || pipeline.run(&reader))
@@ -207,6 +239,24 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Gives up all rights but those of a running agent. Programs cannot be started afterwards: who asks name services does so in
+/// a process of its own.
+fn confine(files: &[PathBuf], state: &Path, runtime: PathBuf) -> Result<Service, CliError> {
+    let names = match Helper::start() {
+        Ok(helper) => Service::Helper(helper),
+        Err(error) => {
+            tracing::warn!(%error, "users who are not in /etc/passwd stay numbers");
+            Service::Program
+        }
+    };
+    let parents = files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
+    let places: Vec<PathBuf> = parents.chain([state.to_owned(), runtime]).collect();
+    let given = privilege::give_up(&places).map_err(CliError::failure)?;
+    let privilege::Given { capabilities, calls, files } = &given;
+    tracing::info!(%capabilities, %calls, %files, "rights were given up");
+    Ok(names)
 }
 
 fn load_error(error: LoadError) -> CliError {

@@ -63,7 +63,7 @@ pub(super) fn execute(options: Options) -> Result<Exit, CliError> {
     inputs.record(options.record.as_deref())?;
     let (sender, receiver) = mpsc::sync_channel(super::session::REPORTS);
     let homes = identity.iter().map(|identity| identity.home.clone()).collect();
-    let session = Session::start(&options.sensor, inputs, Scope::Descendants, homes, Metrics::new().0, sender)?;
+    let session = Session::start(&options.sensor, inputs, Scope::Descendants, homes, Metrics::new().0, Some(sender))?;
     for proof in session.proofs.iter().filter(|proof| proof.failure.is_some()) {
         eprintln!("tokenhound: probe {} is not live: {}", proof.hook.label(), proof.failure.as_deref().unwrap_or(""));
     }

@@ -6,8 +6,13 @@ use std::{path::PathBuf, time::SystemTime};
 
 use tokenhound_common::record::FileFacts;
 
+use super::secret_in_arguments::foreign::Foreign;
 use crate::{
-    ingest::carried::Place,
+    copies::{
+        model::{Copy, PlaceFacts, Why},
+        place::Place,
+    },
+    ingest::carried,
     ingest::observation::{Inspection, KernelTime, OpenMode, Stream, Way},
     lineage::{
         actor::Actor,
@@ -15,7 +20,7 @@ use crate::{
         model::{Chain, Process},
         package::Digest,
     },
-    token::fingerprint::Fingerprint,
+    token::{fingerprint::Fingerprint, shape::Shape},
 };
 
 /// What was accessed.
@@ -47,6 +52,38 @@ pub enum Target {
         /// What was asked.
         service: Service,
     },
+    /// A file was written in which tokens were found that belong elsewhere. The reader of the access is whoever wrote it.
+    Copy {
+        /// Ids of the stores that the tokens belong to.
+        stores: Vec<String>,
+        /// The file, and what was found.
+        copied: Box<Copied>,
+    },
+}
+
+/// A file with copies of tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What kind of file it is.
+    pub place: Place,
+    /// Facts about it.
+    pub facts: PlaceFacts,
+    /// The copies, with the files that the tokens belong to.
+    pub copies: Vec<(Copy, Vec<PathBuf>)>,
+    /// Copies that are not told one by one.
+    pub more: u64,
+    /// It is a project's file that holds a token only at times, and went along with the project.
+    pub along: bool,
+    /// It lies beside a store that holds the token and is named after it, as editors' copies are.
+    pub beside: bool,
+    /// Why it was looked into.
+    pub why: Why,
+    /// Who was the first of its lineage to have a token, where that is another.
+    pub carrier: Option<String>,
+    /// Others who wrote it at the same time.
+    pub others: Vec<String>,
 }
 
 /// How a token, or its use, was asked for.
@@ -63,9 +100,11 @@ pub enum Service {
     /// A program was started with the token itself: the reader of the access.
     Start {
         /// Where the token stands.
-        place: Place,
+        place: carried::Place,
         /// Which token.
-        fingerprint: Fingerprint,
+        token: Carrying,
+        /// In a variable: why the program has no business with it, and where it has it from.
+        inherited: Option<Inherited>,
     },
     /// A connection to the socket of whoever keeps it.
     Socket {
@@ -73,6 +112,17 @@ pub enum Service {
         path: PathBuf,
         /// The name it is known by, where it was reached by another one.
         known_as: Option<PathBuf>,
+    },
+    /// A connection to another machine, or something sent there, by a process that carries one.
+    Egress {
+        /// The address.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// What it is called, where that is known.
+        name: Option<Called>,
+        /// Something was sent there, which takes no connection.
+        sent: bool,
     },
     /// A connection to an address that hands it out.
     Address {
@@ -83,6 +133,80 @@ pub enum Service {
     },
 }
 
+/// What a destination is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The name, as it was found.
+    pub name: String,
+    /// Where.
+    pub by: Namer,
+}
+
+/// Where a name of an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Namer {
+    /// `/etc/hosts`.
+    Hosts,
+    /// A name server, asked by its lineage.
+    Dns,
+}
+
+impl Namer {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Hosts, Self::Dns];
+
+    /// As it is written in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::Dns => "dns",
+        }
+    }
+
+    /// The one that is written so.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|namer| namer.name() == name)
+    }
+
+    /// In words, behind the name.
+    #[must_use]
+    pub const fn origin(self) -> &'static str {
+        match self {
+            Self::Hosts => "as /etc/hosts has it",
+            Self::Dns => "as a name server told it",
+        }
+    }
+
+    /// In words, before the name.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Hosts => "/etc/hosts calls it",
+            Self::Dns => "it was asked for as",
+        }
+    }
+}
+
+/// A token that a program was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrying {
+    /// One of a store.
+    Known(Fingerprint),
+    /// Something that is built like one, and lies in no store that is known.
+    Shaped(&'static Shape),
+}
+
+/// A token in the environment of a program that has no business with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inherited {
+    /// Why it has none.
+    pub by: Foreign,
+    /// Where it has the token from, in words.
+    pub from: String,
+}
+
 impl Service {
     /// In few words, for display.
     #[must_use]
@@ -91,7 +215,9 @@ impl Service {
             Self::Start { place, .. } => place.words(),
             Self::Print { command, output } => format!("`{command}` to {}", output.name()),
             Self::Socket { path, .. } => path.display().to_string(),
-            Self::Address { address, port } => SocketAddr::new(*address, *port).to_string(),
+            Self::Egress { address, port, .. } | Self::Address { address, port } => {
+                SocketAddr::new(*address, *port).to_string()
+            }
         }
     }
 }

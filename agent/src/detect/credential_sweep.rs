@@ -171,9 +171,14 @@ pub(crate) fn counted(processes: &[Process]) -> &[Process] {
         .iter()
         .enumerate()
         .skip(1)
-        .find(|(_, process)| process.key.tgid <= 1 || words::is_program(process, BOUNDARIES))
+        .find(|(_, process)| is_boundary(process))
         .map_or(processes.len(), |(index, _)| index);
     &processes[..end.min(DEPTH)]
+}
+
+/// Is it one under which everything runs?
+pub(crate) fn is_boundary(process: &Process) -> bool {
+    process.key.tgid <= 1 || words::is_program(process, BOUNDARIES)
 }
 
 fn touch(access: &Access, read: &Unexpected<'_>) -> Option<Touch> {

@@ -1,24 +1,31 @@
 //! The engine: one access in, findings and verdicts out. Pure: no clock, no file system; time is the record's.
 
-use std::time::SystemTime;
+use std::{path::Path, time::SystemTime};
+
+use tokenhound_common::process::ProcessKey;
 
 use super::{
-    access::{Access, Service, Target},
+    access::{Access, Copied, Service, Target},
     agent_socket_access::AgentSocketAccess,
+    container_exposure::ContainerExposure,
     credential_sweep::CredentialSweep,
     decoy_read::DecoyRead,
     injected_reader::InjectedReader,
     judge::{Expectation, Judgement, StoreFacts, Verdict},
+    lifecycle::report::Moment,
     process_inspection::ProcessInspection,
     reader_changed,
     secret_in_arguments::SecretInArguments,
     sensor_degraded::{Degradation, SensorDegraded},
+    token_copied::TokenCopied,
+    token_egress::{Egress, TokenEgress},
     token_printed::TokenPrinted,
     unexpected_reader::UnexpectedReader,
 };
 use crate::{
     finding::model::{Finding, Salt},
-    ingest::observation::KernelTime,
+    ingest::observation::{KernelTime, Stream},
+    token::fingerprint::Fingerprint,
 };
 
 /// How long, on record time, the same thing is counted instead of reported, and how long a sweep may take.
@@ -42,9 +49,12 @@ pub struct Engine {
     decoy: DecoyRead,
     printed: TokenPrinted,
     arguments: SecretInArguments,
+    egress: TokenEgress,
     agents: AgentSocketAccess,
+    copied: TokenCopied,
     inspection: ProcessInspection,
     injected: InjectedReader,
+    container: ContainerExposure,
     degraded: SensorDegraded,
 }
 
@@ -69,9 +79,12 @@ impl Engine {
             decoy: DecoyRead::default(),
             printed: TokenPrinted::default(),
             arguments: SecretInArguments::default(),
+            egress: TokenEgress::default(),
             agents: AgentSocketAccess::default(),
+            copied: TokenCopied::default(),
             inspection: ProcessInspection::default(),
             injected: InjectedReader::default(),
+            container: ContainerExposure::default(),
             degraded: SensorDegraded::default(),
         }
     }
@@ -83,7 +96,9 @@ impl Engine {
                 if !mode.read || judgements.is_empty() || access.chain.processes.is_empty() {
                     return Outcome::default();
                 }
-                self.read(access, judgements)
+                let outcome = self.read(access, judgements);
+                self.egress.note(access, &outcome.findings, &outcome.verdicts);
+                outcome
             }
             Target::Process(..) => {
                 self.injected.inspected(access);
@@ -93,7 +108,35 @@ impl Engine {
                 }
             }
             Target::Service { service, .. } => self.service(access, service, judgements),
+            Target::Copy { copied, .. } => self.copy(access, copied, judgements),
         }
+    }
+
+    /// One exception is enough: a backup takes all stores.
+    fn copy(&mut self, access: &Access, copied: &Copied, judgements: &[Judgement]) -> Outcome {
+        let tolerated = judgements.iter().any(|judgement| verdict_of(&judgement.expectation) != Verdict::Unexpected);
+        if tolerated || judgements.is_empty() {
+            return Outcome::default();
+        }
+        let stores: Vec<StoreFacts> = judgements.iter().map(|judgement| judgement.store.clone()).collect();
+        let moment = Moment { time: access.time, wall: access.wall };
+        let finding = self.copied.copied(&self.salt, copied, &stores, Some(access), moment);
+        Outcome { findings: finding.into_iter().collect(), verdicts: Vec::new() }
+    }
+
+    /// The finding for copies of which nobody knows who made them.
+    pub(crate) fn copied(&mut self, copied: &Copied, stores: &[StoreFacts], moment: Moment) -> Option<Finding> {
+        self.copied.copied(&self.salt, copied, stores, None, moment)
+    }
+
+    /// These copies were told before the agent started.
+    pub(crate) fn restore_copies(&mut self, path: &Path, tokens: &[Fingerprint], time: KernelTime) {
+        self.copied.restore(path, tokens, time);
+    }
+
+    /// A file was looked into as a whole, and holds these tokens.
+    pub(crate) fn holds(&mut self, path: &Path, tokens: &[Fingerprint]) {
+        self.copied.holds(path, tokens);
     }
 
     /// Only what is unexpected at all of the stores concerned is worth a word.
@@ -107,8 +150,11 @@ impl Engine {
             Service::Start { .. } => self.arguments.start(&self.salt, access, &read),
             Service::Print { .. } => self.printed.print(&self.salt, access, &read),
             Service::Socket { .. } | Service::Address { .. } => self.agents.connect(&self.salt, access, &read),
+            Service::Egress { .. } => None,
         };
-        Outcome { findings: finding.into_iter().collect(), verdicts: Vec::new() }
+        let findings: Vec<Finding> = finding.into_iter().collect();
+        self.egress.note(access, &findings, &[]);
+        Outcome { findings, verdicts: Vec::new() }
     }
 
     /// A file that several stores share is in order when one of them expects the reader: the read is then theirs.
@@ -131,6 +177,7 @@ impl Engine {
             if verdict == Verdict::Expected {
                 findings.extend(self.injected.read(&self.salt, access, &stores));
                 findings.extend(reader_changed::read(&self.salt, access, &stores));
+                findings.extend(self.container.read(&self.salt, access, &stores, verdict));
             }
             return Outcome { findings, verdicts };
         }
@@ -139,6 +186,7 @@ impl Engine {
         findings.extend(self.unexpected.read(&self.salt, access, &read));
         if read.stores.iter().any(|store| !store.perhaps) {
             findings.extend(self.sweep.read(&self.salt, access, &read));
+            findings.extend(self.container.read(&self.salt, access, &read.stores, Verdict::Unexpected));
         }
         let verdicts = judgements.iter().map(|judgement| (judgement.store.id.clone(), Verdict::Unexpected)).collect();
         Outcome { findings, verdicts }
@@ -157,6 +205,28 @@ impl Engine {
         }
         let verdicts = decoys.into_iter().map(|decoy| (decoy.store.id, verdict)).collect();
         Outcome { findings, verdicts }
+    }
+
+    /// A program was started, with its output there.
+    pub fn started(&mut self, process: ProcessKey, output: Stream, time: KernelTime) {
+        self.egress.started(process, output, time);
+    }
+
+    /// Whether there was a read lately after which a connection matters.
+    #[must_use]
+    pub fn may_be_egress(&self) -> bool {
+        self.egress.is_awake()
+    }
+
+    /// Whether there was one since the last call: what connected meanwhile may be of its lineage.
+    pub fn has_new_read(&mut self) -> bool {
+        self.egress.take_fresh()
+    }
+
+    /// A process that carries a token connected to another machine. `None` where it is of no reader's lineage, or one
+    /// destination too many.
+    pub fn egress(&mut self, access: &Access) -> Option<Egress> {
+        self.egress.connect(&self.salt, access)
     }
 
     /// Does foreign code run in the reader of this access, as far as is known?
@@ -178,7 +248,7 @@ impl Engine {
 
     /// Entries pushed out of each detector's table because it was full, since the start.
     #[must_use]
-    pub fn evictions(&self) -> [(&'static str, u64); 9] {
+    pub fn evictions(&self) -> [(&'static str, u64); 12] {
         [
             ("unexpected_reader", self.unexpected.evicted()),
             ("credential_sweep", self.sweep.evicted()),
@@ -186,8 +256,11 @@ impl Engine {
             ("token_printed", self.printed.evicted()),
             ("secret_in_arguments", self.arguments.evicted()),
             ("agent_socket_access", self.agents.evicted()),
+            ("token_egress", self.egress.evicted()),
+            ("token_copied", self.copied.evicted()),
             ("process_inspection", self.inspection.evicted()),
             ("injected_reader", self.injected.evicted()),
+            ("container_exposure", self.container.evicted()),
             ("sensor_degraded", self.degraded.evicted()),
         ]
     }

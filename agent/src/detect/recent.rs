@@ -46,6 +46,16 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.entries.get(key).map(|(_, _, value)| value)
     }
 
+    /// All entries, the one touched longest ago first.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        self.order.values().filter_map(|key| self.entries.get(key).map(|(_, _, value)| value))
+    }
+
+    /// Every entry, the one touched longest ago first.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.order.values().filter_map(|key| self.entries.get_key_value(key)).map(|(key, (_, _, value))| (key, value))
+    }
+
     /// Takes out the entry of `key`, if there is one. That is no eviction.
     pub fn forget(&mut self, key: &K) {
         if let Some((position, _, _)) = self.entries.remove(key) {

@@ -4,14 +4,17 @@
 //! It starts from what was done, goes up with whoever acts and with what hides, and goes down for one thing only: a
 //! person at the prompt of their own terminal.
 
+pub mod container;
 pub mod token;
 
 use super::{
     access::{Access, Target},
     judge::StoreFacts,
+    secret_in_arguments::foreign::Foreign,
     words,
 };
 use crate::{
+    copies::{model::Git, place::Place},
     finding::severity::Severity,
     ingest::{
         loading::Grip,
@@ -59,10 +62,16 @@ pub enum Deed<'a> {
         weak: bool,
     },
     /// A program was started with a token.
-    Start {
-        /// On its command line; otherwise in a variable.
-        argument: bool,
+    Start(Start),
+    /// After a store was read by a reader that is not expected, its lineage connected to another machine.
+    Egress {
+        /// The store.
+        store: &'a StoreFacts,
+        /// How much the read itself mattered.
+        read: Severity,
     },
+    /// A token was put into a file that is no store of it.
+    Copy(Spot),
     /// Another process was looked into.
     Inspection {
         /// How.
@@ -74,6 +83,32 @@ pub enum Deed<'a> {
         /// The reader is a debugger.
         debugger: bool,
     },
+}
+
+/// Where a token was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// What kind of file.
+    pub place: Place,
+    /// What git knows of it.
+    pub git: Git,
+    /// Everybody may read it.
+    pub open: bool,
+    /// It is a project's file that holds a token only at times, and went along with the project.
+    pub along: bool,
+    /// It is the copy that an editor keeps beside the store.
+    pub beside: bool,
+}
+
+/// With what token a program was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With one of a store on its command line.
+    Argument,
+    /// With something on its command line that is built like one.
+    Shaped,
+    /// With one of a store in a variable, and has no business with it.
+    Inherited(Foreign),
 }
 
 /// What foreign code does in a reader, and where it comes from.
@@ -155,7 +190,7 @@ impl Manner {
         let executable = &reader.executable;
         let (way, viewing) = match &access.target {
             Target::Store { way, file, .. } => (*way, file.uid == reader.uid && views(&access.actor, *way)),
-            Target::Process(..) | Target::Service { .. } => (Way::Open, false),
+            Target::Process(..) | Target::Service { .. } | Target::Copy { .. } => (Way::Open, false),
         };
         Self {
             hidden: executable.links == 0 && executable.id.inode != 0 && !executable.path.as_os_str().is_empty(),
@@ -218,12 +253,30 @@ pub fn assess(deed: Deed<'_>, actor: &Actor, manner: Manner) -> Assessment {
         printed(output, weak, actor, &mut assessment);
         return assessment;
     }
+    if let Deed::Egress { .. } = deed {
+        assessment.step(1, "then the lineage connected to another machine: what was read may be gone".to_owned());
+        return assessment;
+    }
+    // Whoever exports a token hands it to every script of every package: that is careless, and no theft yet.
+    if matches!(deed, Deed::Start(Start::Inherited(_))) {
+        return assessment;
+    }
     if let Deed::Injection(injection) = deed {
         injected(injection, actor, &mut assessment);
         return assessment;
     }
+    if let Deed::Copy(spot) = deed {
+        token::copied(spot, actor, manner, &mut assessment);
+        return assessment;
+    }
     let person = actor.at_prompt && manner.sound && !(manner.hidden || manner.inline || manner.passed);
     if person && at_own_terminal(deed, manner, &mut assessment) {
+        return assessment;
+    }
+    if deed == Deed::Start(Start::Shaped) {
+        if matches!(actor.class(), Class::PackageScript | Class::AiAgent) {
+            assessment.step(1, "nobody typed this: code of a package or an AI agent acts".to_owned());
+        }
         return assessment;
     }
     if let Deed::Connect { weak: true, .. } = deed {
@@ -296,12 +349,18 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             (Severity::Medium, format!("whoever may ask {} acts as the owner of what it keeps", store.id))
         }
         Deed::Print { output, .. } => (Severity::Medium, words::where_output_goes(output).to_owned()),
-        Deed::Start { argument: true } => (
-            Severity::Medium,
-            "every user of the machine can read the command line of a process, and shells and logs keep it".to_owned(),
+        Deed::Start(start) => started(start),
+        Deed::Egress { store, read } => (
+            read,
+            format!(
+                "a token of {} was read by a program that it does not belong to, which mattered as {}",
+                store.id,
+                read.name()
+            ),
         ),
-        Deed::Start { argument: false } => {
-            (Severity::Medium, "the program has no business with the token, and has it all the same".to_owned())
+        Deed::Copy(spot) => {
+            let (severity, reason) = spot.place.severity();
+            (severity, reason.to_owned())
         }
         Deed::Sweep { tier_one: true } => (Severity::Critical, "a tier 1 store is among them".to_owned()),
         Deed::Sweep { tier_one: false } => (Severity::High, "no tier 1 store is among them".to_owned()),
@@ -310,6 +369,24 @@ fn base(deed: Deed<'_>) -> (Severity, String) {
             let severity =
                 if how != Inspection::Environ && (foreign || runner) { Severity::Critical } else { Severity::High };
             (severity, words::why_inspection_matters(how).to_owned())
+        }
+    }
+}
+
+fn started(start: Start) -> (Severity, String) {
+    let seen = "every user of the machine can read the command line of a process, and shells and logs keep it";
+    match start {
+        Start::Argument => (Severity::Medium, seen.to_owned()),
+        Start::Shaped => (Severity::Low, seen.to_owned()),
+        Start::Inherited(Foreign::Package) => {
+            (Severity::Medium, "code of a package has no business with the token, and has it all the same".to_owned())
+        }
+        Start::Inherited(Foreign::Agent) => (
+            Severity::Low,
+            "an AI agent's tools have no business with the token: it was exported for others".to_owned(),
+        ),
+        Start::Inherited(Foreign::Place(place)) => {
+            (Severity::Medium, format!("the program has no business with the token: {place}"))
         }
     }
 }
@@ -323,7 +400,8 @@ fn at_own_terminal(deed: Deed<'_>, manner: Manner, assessment: &mut Assessment) 
         Deed::Sweep { .. } if manner.viewing => {
             (Severity::Low, "a person looks through their own files in their own terminal")
         }
-        Deed::Start { argument: true } => {
+        Deed::Start(Start::Shaped) => (Severity::Informational, "a person typed it in their own terminal"),
+        Deed::Start(Start::Argument) => {
             (Severity::Low, "a person typed it, or had their shell put it there, in their own terminal")
         }
         Deed::Inspection { debugger: true, .. } => (Severity::Informational, "a debugger that was typed at a prompt"),

@@ -1,4 +1,4 @@
-//! `store-exposed`: others can get at a store that holds a token. Told when it becomes so, or is so when the agent starts.
+//! `store-exposed`: others can get at a store that holds a token. Told once, when it becomes so or is first seen so.
 
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use crate::{
     finding::{model::Evidence, visible},
     ingest::observation::{Inspection, Stream},
     lineage::{
-        model::{Chain, Executable, Origin, Process, Script, Writable},
+        model::{Chain, Container, Executable, Origin, Process, Script, Writable},
         package::{Integrity, Owner, installed::Installed},
     },
 };
@@ -55,7 +55,7 @@ pub(crate) fn reader_evidence(chain: &Chain, user_name: Option<&str>) -> Vec<Evi
         evidence.push(Evidence::new("reader.terminal", format!("controlling terminal {major}:{minor}")));
     }
     if let Some(container) = &process.container {
-        evidence.push(Evidence::new("reader.container", format!("{} container {}", container.runtime, container.id)));
+        evidence.push(Evidence::new("reader.container", self::container(container)));
     }
     if process.origin != Origin::Observed {
         let text = "the reader started before the agent: its facts come from /proc and may have changed since";
@@ -66,6 +66,25 @@ pub(crate) fn reader_evidence(chain: &Chain, user_name: Option<&str>) -> Vec<Evi
             .push(Evidence::new("lineage.incomplete", "ancestors between the oldest shown and pid 1 are not known"));
     }
     evidence
+}
+
+/// `docker container 3f29..., called web, of image nginx:1, of pod prod/web-0`. What it is called is its starter's choice.
+pub(crate) fn container(container: &Container) -> String {
+    let Container { id, runtime, named } = container;
+    let mut text = format!("{} container {}", visible::text(runtime), visible::text(id));
+    for (word, value) in [("called", &named.name), ("of image", &named.image), ("of pod", &named.pod)] {
+        if let Some(value) = value {
+            text.push_str(&format!(", {word} {}", visible::text(value)));
+        }
+    }
+    text
+}
+
+/// What to call a container in a sentence: `docker container web`.
+pub(crate) fn container_name(container: &Container) -> String {
+    let id: String = container.id.chars().take(12).collect();
+    let name = container.named.name.as_ref().or(container.named.pod.as_ref()).unwrap_or(&id);
+    format!("{} container {}", visible::text(&container.runtime), visible::text(name))
 }
 
 /// Whose the reader's program and script are.

@@ -54,27 +54,6 @@ macro_rules! detectors {
     };
 }
 
-/// A detector that a later version brings: named now, because its id is a contract.
-const fn later(
-    name: &'static str,
-    title: &'static str,
-    meaning: &'static str,
-    attacks: &'static [Technique],
-    nhi: &'static [Entry],
-) -> Meta {
-    Meta {
-        name,
-        title,
-        meaning,
-        severity: "",
-        remediation: &[],
-        attacks,
-        nhi,
-        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
-        built: false,
-    }
-}
-
 detectors! {
     /// A store was read by a reader that nothing expects.
     UnexpectedReader: Meta {
@@ -125,15 +104,45 @@ detectors! {
         built: true,
     };
     /// A token is found in another file.
-    TokenCopied: later("token-copied", "A token was copied to another place", "A token from a store was found, by fingerprint, in another file: a script, a dotfile, a history, a log, a repository.", &[std_::CREDENTIALS_IN_FILES, std_::SHELL_HISTORY], &[std_::NHI_LEAKAGE]);
+    TokenCopied: Meta {
+        name: "token-copied",
+        title: "A token was copied to another place",
+        meaning: "A token was found in a file that is not its store: a script, a dotfile, a shell history, a log, a notebook, a repository, an archive. `tokenhound run` looks into every file that a process writes which has read a store or was handed what such a process wrote, into histories and logs whoever writes them, and tells a copy only where the bytes of the token are really there: compared by a keyed hash, as it is or encoded (base64, also twice, hex, URL, JSON, UTF-16), in gzip, zlib, zip and tar as well. `tokenhound audit` looks once, at everything; it also tells tokens of no store by their documented shape (a checksum where the vendor documents one, else length, alphabet and randomness), a JSON web token or a private key by reading it. docs/design/copies.md says what is looked into, and when.",
+        severity: "Told by `run`: by where the copy lies (high for a script, a CI definition, a history, a log, a notebook, a repository and its work tree, a container, a shared directory, a removable medium; medium for a dotfile, `.env`, an archive, a backup, a directory for temporary files and anything else), high where everybody may read it or git tracks it, and high at least for a package script or an AI agent. One step less for a person at the prompt of their own terminal; informational for what their editor keeps beside the store. Nothing for a tool that writes its own store and what lies beside it, and for what a policy exception covers. The same token in the same file is told once, again when it was gone in between. Told by `audit`: high for the token of a store, and for any that git tracks; medium for a shape, and inside a package; low for shapes inside a package and for key files that only their owner may read; informational for what has ended or needs a passphrase.",
+        remediation: &[
+            "Take the token back at its issuer: whoever read the copy has it.",
+            "Remove the copy; from a repository it does not go away, its history keeps it.",
+            "Let programs fetch the token from its store, from standard input or from a secrets manager.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES, std_::SHELL_HISTORY],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// A store meets a container.
-    ContainerExposure: later("container-exposure", "A token is exposed to a container", "A store was read from inside a container or mounted into one, or its token turned up in a layer or an image.", &[std_::CREDENTIALS_IN_FILES], &[std_::NHI_LEAKAGE, std_::NHI_REUSE]);
+    ContainerExposure: Meta {
+        name: "container-exposure",
+        title: "A token is exposed to a container",
+        meaning: "A store of the host is mounted into a container, by itself or in a directory (seen when the first program of the container starts, before anything is read); a process in a container has read it; or a token that lies in a store was found in an image: in a file of a layer, in a variable, label or build argument of its configuration; in the cache of builds, in what a container has written, or in a volume. Every program of the container, and whoever gets the image, then has the token: containers run code of others, and images are pushed, cached and kept. Mounts are told by the kernel, so for every runtime; names come from the files of Docker, podman, containerd, CRI-O and Kubernetes (docs/containers.md).",
+        severity: "Mounted: medium for a tier 1 store, low for others, low where a person asked for it at the prompt of their own terminal. Read: high for a tier 1 store, medium for others; low by the store's own kind of tool. In an image: high. Written by a container, in a volume or in the cache of builds: medium. High at least where a package script or an AI agent is behind it. A container tells a mount once, and the read of a store once by expected readers and once by others. A policy exception that covers the first process of the container at the store covers its mount (`container_name` and `container_image` in `when`). A container's own files are no stores of the host and make none of these.",
+        remediation: &[
+            "Take the mount out, or mount only the one file that is needed, read only; give the container a token of its own that ends by itself.",
+            "In builds hand secrets over with `RUN --mount=type=secret` (BuildKit), which leaves nothing in a layer; `ENV`, `ARG` and `COPY` stay in the image, also where a later step deletes them. Name `.aws`, `.npmrc`, `.env` in `.dockerignore`. `docker builder prune` empties the cache of builds.",
+            "If the token is in an image or was read: revoke it, rebuild without it, and remove the old image from this machine and from every registry it was pushed to.",
+            "For registries use a credential helper (`credsStore` in Docker's config.json) instead of a mounted config.json.",
+            "If it is in order (a development container), add a policy exception for this store and this container.",
+        ],
+        attacks: &[std_::CREDENTIALS_IN_FILES],
+        nhi: &[std_::NHI_LEAKAGE, std_::NHI_REUSE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// A token on a command line or in a foreign environment.
     SecretInArguments: Meta {
         name: "secret-in-arguments",
         title: "A token is on a command line",
-        meaning: "A program was started with a token that lies in a store: on its command line, where every user of the machine can read it (`ps`) and from where it gets into shell histories, audit logs and process accounting; or, for the script of a package, in its environment. The token is recognised by its fingerprint, plain or encoded (base64, hex, URL), in the first 2 KiB of the command line and 4 KiB of the environment; tokens under 12 characters are not. The argument is replaced before anything else sees it. Told by `tokenhound run`, which knows what lies in stores.",
-        severity: "medium; low where a person typed it at the prompt of their own terminal; high for package scripts and AI agents. The same token in the same session is told once in 60 seconds. A token in the environment of other programs than package scripts is not told: whoever exports one hands it to all they start.",
+        meaning: "A program was started with a token on its command line, where every user of the machine can read it (`ps`) and from where it gets into shell histories, audit logs and process accounting; or with one in its environment that it has no business with. A token that lies in a store is recognised by its fingerprint, plain or encoded (base64, hex, URL), in the first 128 KiB of the command line and 256 KiB of the environment (beyond 2 and 4 KiB as long as the program still runs some milliseconds after its start); tokens under 12 characters are not; this needs `tokenhound run`, which knows what lies in stores. On the command line others are recognised by their documented shape (checksum, or a beginning that occurs nowhere else): whether such a token is valid is not known. The argument is replaced before anything else sees it.\n\nWhoever exports a token hands it to all they start, so a token in an environment is a finding for three kinds of programs only: code of a package (`npm install` and the like) and what it starts, tools that an AI agent starts, and programs that lie where nothing is installed (a directory for temporary files, Downloads, memory). A program that the catalogue expects to read the token's store, or a store that names that variable (`env_vars`), is none of them: `gh` with `GH_TOKEN`. The finding says from which process the token was inherited, as far as its lineage was seen to start.",
+        severity: "on a command line medium; low where a person typed it at the prompt of their own terminal; high for package scripts and AI agents. Of a token that is only built like one low; medium for package scripts and AI agents; informational where a person typed it. The same token in the same session is told once in 60 seconds. In an environment medium; low for the tools of an AI agent; told once for each package script or agent.",
         remediation: &[
             "Take the token back at its issuer, and log in again: it may stand in histories and logs by now.",
             "Have the program read the token itself, from its store, from standard input or from a file only it can read.",
@@ -272,9 +281,37 @@ detectors! {
         built: true,
     };
     /// Connection after an unexpected read.
-    TokenEgress: later("token-egress", "A lineage connected out after an unexpected read", "After an unexpected read the same lineage opened a connection to another machine.", &[std_::EXFILTRATION_WEB], &[std_::NHI_LEAKAGE]);
+    TokenEgress: Meta {
+        name: "token-egress",
+        title: "A lineage connected out after an unexpected read",
+        meaning: "A store was read by a program that it does not belong to (`unexpected-reader`), or its own tool was made to print the token (`token-printed`), and within ten minutes the same lineage connected to another machine: the reader, what it started, or what the process that started the reader starts (`cat credentials | curl`). The kernel follows processes that carry what was read, and tells where they connect to, and where they send to without a connection; what they send is not looked at. A connection by an expected reader of a store is its own business, and a person who looks at their own token makes no finding. The name of the address is told, and where it was found: a name server answered the lineage with it (`dns`), or `/etc/hosts` has one (`hosts`). Of an answer only the name and its addresses are kept, and whoever runs the name server decides what they are; what the program was told to connect to stands in its arguments. `tokenhound trace` shows where a token's carriers connected to.",
+        severity: "one step above the read or the print: high to critical. One destination (address and port) of one read is told once, at most 16 of them. Loopback is no egress, nor is port 53: whoever connects by name asks there first.",
+        remediation: &[
+            "Revoke the token first: it may be elsewhere by now.",
+            "Find out whose address it is, and what else connected there; the finding about the read names the reader.",
+            "If it is in order, add a policy exception for the store and the reader: then neither is told.",
+        ],
+        attacks: &[std_::EXFILTRATION_WEB],
+        nhi: &[std_::NHI_LEAKAGE],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// Copies survive revocation.
-    RevocationIncomplete: later("revocation-incomplete", "Copies of a revoked token remain", "After logout or revocation, copies or holders of the token remain.", &[std_::VALID_ACCOUNTS], &[std_::NHI_OFFBOARDING]);
+    RevocationIncomplete: Meta {
+        name: "revocation-incomplete",
+        title: "Copies of a token remain after it left its store",
+        meaning: "A token has left its store, by a logout or because another took its place, and files in which it was found before (`token-copied`) are still there. A logout that only removes the file revokes nothing, and a copy that nobody remembers is as good as the token. A file counts as still there as long as it is the same file with the same size and time of change, or a new look finds the token in it; of one that was changed and could not be looked into, that is said. Processes that got at the token and still run are named as well. Only tokens of which a copy is known are told; not those that have ended by themselves, nor what ends within a day or so and was replaced by its own tool, as single sign-on does every hour.",
+        severity: "high for a tier 1 store; medium for others and for tokens that end by themselves; low for what takes a passphrase as well. Told when what remains is known, again when that changes, and as informational when nothing is left. What remains is looked at every minute.",
+        remediation: &[
+            "Take the token back at its issuer: that makes every copy worthless, also those that are not known.",
+            "Remove the copies; from a repository or an image also out of its history.",
+            "`tokenhound revoke STORE` shows what remains and checks until nothing does; `tokenhound trace` who made the copies.",
+        ],
+        attacks: &[std_::VALID_ACCOUNTS],
+        nhi: &[std_::NHI_OFFBOARDING],
+        csf: &[std_::CSF_MANAGED, std_::CSF_PERMISSIONS],
+        built: true,
+    };
     /// A decoy was read.
     DecoyRead: Meta {
         name: "decoy-read",
@@ -295,10 +332,11 @@ detectors! {
     SensorDegraded: Meta {
         name: "sensor-degraded",
         title: "The sensor does not see everything",
-        meaning: "Records were lost, or a probe is attached but does not deliver. For that time silence proves nothing. Loss is counted where it happens, by reason, in the kernel and in the agent.",
-        severity: "high when reads of stores may have been missed (records of hits lost, a probe not live), medium when only lineage may be incomplete. Each reason is reported at most once a minute, with the numbers so far.",
+        meaning: "Records were lost, a probe is attached but does not deliver, or findings were given up before a sink had them, as there was no more room. For that time silence proves nothing. Loss is counted where it happens, by reason, in the kernel and in the agent.",
+        severity: "high when reads of stores may have been missed (records of hits lost, a probe not live) or a sink was not told (findings given up), medium when only lineage may be incomplete. Each reason is reported at most once a minute, with the numbers so far.",
         remediation: &[
             "Run `tokenhound doctor`: it tests every probe and names the remedy.",
+            "If findings were given up, look why the sink fails (`tokenhound doctor`) or why the disk is full, and at what is kept of them: `tokenhound incidents`.",
             "If records were lost under load, find the process that makes the storm; the life and hit rings are separate for this reason.",
             "Treat the interval as unobserved: check the stores' access times and run `tokenhound audit`.",
         ],

@@ -5,10 +5,13 @@ pub mod explain;
 pub mod model;
 pub mod ocsf;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 pub(crate) mod samples;
 pub mod sarif;
 pub mod severity;
 pub mod standards;
+pub mod stored;
 pub mod text;
 pub mod touched;
 pub mod visible;

@@ -3,11 +3,14 @@
 //! Attributes that are not known are left out: OCSF has no nulls. What OCSF has no place for is in
 //! `unmapped.tokenhound`. See `docs/ocsf.md`.
 
+mod container;
+
 use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
 use super::{
+    detector::DetectorId,
     model::{Finding, Target},
     severity::Severity,
     standards::{ATTACK_VERSION, Entry, Technique},
@@ -18,7 +21,7 @@ use crate::{
     lineage::{
         actor::{Actor, Party},
         ci::Ci,
-        model::{Chain, Container, Process, Script, Writable},
+        model::{Chain, Process, Script, Writable},
         package::{Owner, installed::Installed},
     },
 };
@@ -45,6 +48,19 @@ pub struct Host {
 #[must_use]
 pub fn line(finding: &Finding, host: &Host) -> String {
     object(finding, host).to_string()
+}
+
+/// The same, of a finding that belongs to that incident: its id is `metadata.correlation_uid`, and in
+/// `unmapped.tokenhound.incident`.
+#[must_use]
+pub fn line_in(finding: &Finding, host: &Host, incident: &str) -> String {
+    let mut event = object(finding, host);
+    for (at, key) in [("/metadata", "correlation_uid"), ("/unmapped/tokenhound", "incident")] {
+        if let Some(map) = event.pointer_mut(at).and_then(Value::as_object_mut) {
+            put(map, key, json!(incident));
+        }
+    }
+    event.to_string()
 }
 
 /// The finding as a JSON object.
@@ -81,17 +97,17 @@ pub fn object(finding: &Finding, host: &Host) -> Value {
     Value::Object(event)
 }
 
-fn put(map: &mut Map<String, Value>, key: &str, value: Value) {
+pub(crate) fn put(map: &mut Map<String, Value>, key: &str, value: Value) {
     map.insert(key.to_owned(), value);
 }
 
-fn put_some(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+pub(crate) fn put_some(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }
 }
 
-fn severity_id(severity: Severity) -> (u32, &'static str) {
+pub(crate) fn severity_id(severity: Severity) -> (u32, &'static str) {
     match severity {
         Severity::Informational => (1, "Informational"),
         Severity::Low => (2, "Low"),
@@ -149,7 +165,7 @@ fn finding_info(finding: &Finding) -> Value {
     Value::Object(info)
 }
 
-fn attack(technique: &Technique) -> Value {
+pub(crate) fn attack(technique: &Technique) -> Value {
     let mut attack = Map::new();
     put(&mut attack, "version", json!(ATTACK_VERSION));
     put(&mut attack, "tactic", json!({"uid": technique.tactic.uid, "name": technique.tactic.name}));
@@ -161,7 +177,7 @@ fn attack(technique: &Technique) -> Value {
     Value::Object(attack)
 }
 
-fn device(host: &Host) -> Value {
+pub(crate) fn device(host: &Host) -> Value {
     let mut os = Map::new();
     put(&mut os, "name", json!("Linux"));
     put(&mut os, "type", json!("Linux"));
@@ -222,8 +238,8 @@ fn process(process: &Process, user_name: Option<&str>) -> Map<String, Value> {
     if let Some(cwd) = &process.cwd {
         put(&mut map, "working_directory", json!(visible::lossless(cwd)));
     }
-    if let Some(Container { id, runtime }) = &process.container {
-        put(&mut map, "container", json!({"uid": id, "runtime": runtime}));
+    if let Some(container) = &process.container {
+        put(&mut map, "container", container::object(container));
     }
     map
 }
@@ -303,7 +319,8 @@ fn evidences(finding: &Finding) -> Value {
     let mut evidences = Vec::new();
     match &finding.target {
         Target::File { path, known_as, .. } => {
-            evidences.push(json!({"name": "store.path", "file": file(path)}));
+            let what = if finding.detector == DetectorId::TokenCopied { "copy.path" } else { "store.path" };
+            evidences.push(json!({"name": what, "file": file(path)}));
             if let Some(known) = known_as {
                 evidences.push(json!({"name": "store.known_path", "file": file(known)}));
             }
@@ -363,9 +380,9 @@ fn resources(finding: &Finding, host: &Host) -> Value {
         };
         return json!([{"uid": uid, "name": path, "type": kind, "role": "Target", "role_id": 1}]);
     }
-    // A sweep has one store for each file.
+    // A sweep has one store for each file, and a copy lies elsewhere.
     let name = |store: &StoreFacts| match finding.detector {
-        super::detector::DetectorId::CredentialSweep => {
+        DetectorId::CredentialSweep | DetectorId::TokenCopied => {
             store.paths.first().cloned().unwrap_or_else(|| store.id.clone())
         }
         _ => path.clone(),
@@ -391,6 +408,11 @@ fn service(service: &Service) -> Value {
         Service::Socket { path, known_as: None } => json!({"socket": visible::lossless(path)}),
         Service::Socket { path, known_as: Some(known) } => {
             json!({"socket": visible::lossless(path), "known_as": visible::lossless(known)})
+        }
+        Service::Egress { address, port, name, .. } => {
+            let called = name.as_ref().map(|called| visible::text(&called.name));
+            let by = name.as_ref().map(|called| called.by.name());
+            json!({"connected": address.to_string(), "port": port, "name": called, "name_from": by})
         }
         Service::Address { address, port } => json!({"address": address.to_string(), "port": port}),
     }

@@ -6,8 +6,12 @@ use tokenhound_common::loss::Reason;
 
 use super::model::{Finding, Salt};
 use crate::{
+    copies::{
+        model::{Copy, Git, PlaceFacts, Why},
+        place::Place,
+    },
     detect::{
-        access::{Service, Target, Tier},
+        access::{Called, Carrying, Copied, Namer, Service, Target, Tier},
         engine::Engine,
         fixtures::{access_at, process, read_at, store, under_shell, unexpected, with_args, with_script},
         judge::StoreFacts,
@@ -18,6 +22,7 @@ use crate::{
         model::{Container, Process, Writable},
         package::{Integrity, Owner, Owners},
     },
+    token::scan::Encoding,
 };
 
 fn aws() -> StoreFacts {
@@ -59,7 +64,7 @@ pub(crate) fn in_ci() -> Finding {
 pub(crate) fn awkward() -> Finding {
     let mut reader = with_script(process(4242, 4200, "/tmp/\x1b[31mpython3"), "/tmp/\u{202e}yp.x", Writable::Yes);
     reader.executable.writable = Writable::Yes;
-    reader.container = Some(Container { id: "0123456789abcdef".repeat(4), runtime: "docker".to_owned() });
+    reader.container = Some(Container::new("0123456789abcdef".repeat(4), "docker"));
     reader.euid = 0;
     let mut chain = under_shell(with_args(reader, "python3 x.py --token ***"));
     for pid in 0..20 {
@@ -115,10 +120,34 @@ pub(crate) fn token_printed() -> Finding {
 /// A token on the command line of `curl`.
 pub(crate) fn secret_in_arguments() -> Finding {
     let fingerprint = crate::token::fingerprint::Key::new([1; 32]).fingerprint_of(b"made-up");
-    let service = Service::Start { place: crate::ingest::carried::Place::Argument(2), fingerprint };
+    let place = crate::ingest::carried::Place::Argument(2);
+    let service = Service::Start { place, token: Carrying::Known(fingerprint), inherited: None };
     let target = Target::Service { stores: vec!["gh-hosts".to_owned()], service };
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/curl"), "curl -H <redacted>"));
     engine().access(&access_at(0.25, chain, target), &[unexpected(store("gh-hosts", "github", 1))]).findings.remove(0)
+}
+
+/// A token that `gh` has printed into a script.
+pub(crate) fn token_copied() -> Finding {
+    let fingerprint = crate::token::fingerprint::Key::new([1; 32]).fingerprint_of(b"made-up");
+    let copy = Copy { fingerprint, encoding: Encoding::Raw, times: 1, line: Some(3), member: None };
+    let gh = "/home/ann/.config/gh/hosts.yml";
+    let copied = Copied {
+        path: "/home/ann/p/deploy.sh".into(),
+        place: Place::Script,
+        facts: PlaceFacts { mode: 0o755, git: Git::Untracked, ..PlaceFacts::default() },
+        copies: vec![(copy, vec![gh.into()])],
+        more: 0,
+        along: false,
+        beside: false,
+        why: Why::Marked { carrier: tokenhound_common::process::ProcessKey::new(4_242_000, 4242) },
+        carrier: None,
+        others: Vec::new(),
+    };
+    let target = Target::Copy { stores: vec!["gh-hosts".to_owned()], copied: Box::new(copied) };
+    let chain = under_shell(with_args(process(4242, 812, "/usr/bin/gh"), "gh auth token"));
+    let store = StoreFacts { paths: vec![gh.to_owned()], ..store("gh-hosts", "github", 1) };
+    engine().access(&access_at(0.35, chain, target), &[unexpected(store)]).findings.remove(0)
 }
 
 /// A metadata address, by `curl`.
@@ -128,6 +157,23 @@ pub(crate) fn agent_socket_access() -> Finding {
     let judgement = unexpected(store("instance-metadata", "instance-metadata", 1));
     let chain = under_shell(with_args(process(4242, 812, "/usr/bin/curl"), "curl http://169.254.169.254/"));
     engine().access(&access_at(0.75, chain, target), &[judgement]).findings.remove(0)
+}
+
+/// A connection after a read.
+pub(crate) fn token_egress() -> Finding {
+    let chain = || under_shell(with_args(process(4242, 812, "/usr/bin/python3"), "python3 -c <code>"));
+    let mut engine = engine();
+    let access = read_at(0.0, chain(), "/home/ann/.aws/credentials");
+    engine.access(&access, &[unexpected(store("aws-credentials", "aws", 1))]);
+    let service = Service::Egress { address: [203, 0, 113, 5].into(), port: 443, name: None, sent: false };
+    let target = Target::Service { stores: Vec::new(), service };
+    let mut finding = engine.egress(&access_at(0.5, chain(), target)).unwrap().finding.unwrap();
+    crate::detect::token_egress::named(
+        &mut finding,
+        Called { name: "collector.invalid".to_owned(), by: Namer::Hosts },
+        None,
+    );
+    finding
 }
 
 /// `ps auxe`.
@@ -152,6 +198,12 @@ pub(crate) fn lost() -> Option<Finding> {
     engine().degraded(&Degradation::kernel(Reason::HITS_RING_FULL, 17), KernelTime(5), wall)
 }
 
+/// Findings that a sink will not get.
+pub(crate) fn undelivered() -> Option<Finding> {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000);
+    engine().degraded(&Degradation::Undelivered { sink: "soc".to_owned(), total: 512 }, KernelTime(5), wall)
+}
+
 /// A probe that does not deliver.
 pub(crate) fn silent_probe() -> Option<Finding> {
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000);
@@ -166,8 +218,12 @@ pub(crate) fn all() -> Vec<Finding> {
     all.push(token_printed());
     all.push(agent_socket_access());
     all.push(secret_in_arguments());
+    all.push(token_egress());
+    all.push(token_copied());
     all.extend(crate::detect::lifecycle::tests::findings());
+    all.extend(crate::detect::revocation_incomplete::tests::findings());
     all.extend(lost());
+    all.extend(undelivered());
     all.extend(silent_probe());
     all[0].latency = Some(Duration::from_micros(1500));
     all[1].fingerprint = Some("th1:mzxw6ytboi".to_owned());

@@ -27,7 +27,7 @@ pub struct Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(crate) fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
@@ -210,7 +210,8 @@ fn describe(process: &Process, user_name: Option<&str>, reader: bool) -> String 
     }
     if let Some(container) = &process.container {
         let id: String = container.id.chars().take(12).collect();
-        text.push_str(&format!(", {} {id}", container.runtime));
+        let name = container.named.name.as_ref().unwrap_or(&id);
+        text.push_str(&format!(", {} {}", container.runtime, visible::text(name)));
     }
     if process.exited.is_some() {
         text.push_str(", has ended");
@@ -229,7 +230,7 @@ pub fn timestamp(wall: SystemTime) -> String {
 }
 
 /// Breaks `text` at spaces, and words that are too long anywhere.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
     let room = room.max(8);
     let mut lines = Vec::new();
     let mut line = String::new();

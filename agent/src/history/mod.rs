@@ -1,32 +1,52 @@
 //! The history: what is known of tokens, kept over restarts in an SQLite database in the state directory. It holds
 //! fingerprints, paths and names, and no token.
 //!
-//! A thread of its own writes, so that no disk ever holds up the rings. What it is given within a moment is one transaction.
+//! It also holds where each token went: who got at it, where it was found outside of its store, and the findings as they
+//! went out (`docs/design/history.md`).
 
+pub mod bell;
+pub mod egress;
+pub mod incidents;
+mod left;
+pub mod mark;
+pub mod model;
+pub mod outbox;
+mod prune;
+mod queue;
+pub mod read;
 mod schema;
 mod tokens;
+pub mod trail;
+mod write;
+mod writer;
 
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::detect::lifecycle::{Change, Tracked};
+use self::{model::Entry, write::Done};
+pub use self::{
+    prune::Bounds,
+    writer::{Setup, Writer},
+};
+use crate::{detect::lifecycle::Tracked, finding::ocsf::Host, incident::table::Incidents};
 
 /// Name of the file in the state directory.
 pub const FILE: &str = "history.db";
 
-/// Most changes that wait for the disk. Beyond, they are lost, which is counted.
-const QUEUE: usize = 16_384;
-
-/// Most changes in one transaction.
-const BATCH: usize = 512;
+/// Is this file the database in that state directory, or a journal of it? Nobody in this process but `SQLite` may open and
+/// close one: that takes away its locks (see [`make`]).
+#[must_use]
+pub fn is_own(state: &Path, path: &Path) -> bool {
+    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes);
+    path.parent() == Some(state) && name.is_some_and(|name| name.starts_with(FILE.as_bytes()))
+}
 
 /// How long another process may hold the database.
 const BUSY: Duration = Duration::from_secs(5);
@@ -119,6 +139,9 @@ impl Database {
         self.connection.busy_timeout(BUSY)?;
         self.connection.pragma_update(None, "journal_mode", "wal")?;
         self.connection.pragma_update(None, "synchronous", "normal")?;
+        self.connection.pragma_update(None, "foreign_keys", true)?;
+        // The log is cut back to this after a checkpoint: a burst must not leave a large file behind.
+        self.connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
         self.connection.pragma_update(None, "trusted_schema", false)
     }
 
@@ -130,15 +153,36 @@ impl Database {
         tokens::all(&self.connection).map_err(|source| self.error("read", source))
     }
 
-    /// Writes changes down, all or none.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub fn write(&mut self, changes: &[Change]) -> Result<(), HistoryError> {
-        let write = |connection: &mut Connection| {
-            let transaction = connection.transaction()?;
-            changes.iter().try_for_each(|change| tokens::write(&transaction, change))?;
-            transaction.commit()
+    /// The incidents that were open when the agent ended.
+    fn open_incidents(&self, bounds: Bounds) -> Result<Incidents, HistoryError> {
+        let restored = |open| Incidents::restored(open, bounds.alike);
+        incidents::open(&self.connection).map(restored).map_err(|source| self.error("read", source))
+    }
+
+    /// Was something ordered of incidents?
+    fn is_ordered(&self) -> Result<bool, HistoryError> {
+        incidents::is_ordered(&self.connection).map_err(|source| self.error("read", source))
+    }
+
+    /// Writes entries down, with what becomes of incidents by them and by the time that has passed: all or none. Where it
+    /// fails, `open` is of no use any more.
+    fn write(&mut self, entries: &[Entry], host: &Host, open: &mut Incidents) -> Result<Done, HistoryError> {
+        let now = Timestamp::now();
+        let mut write = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let mut done = Done::default();
+            incidents::obey(&transaction, open, now)?;
+            for (entry, count) in writer::gathered(entries) {
+                write::entry(&transaction, (host, open), entry, count, &mut done)?;
+            }
+            open.tick(now);
+            done.outgoing |= incidents::write(&transaction, host, &open.batch(now))?;
+            if done.outgoing {
+                outbox::trim(&transaction)?;
+                done.last = Some(outbox::last(&transaction)?);
+            }
+            transaction.commit()?;
+            Ok(done)
         };
         write(&mut self.connection).map_err(|source| self.error("write", source))
     }
@@ -149,60 +193,16 @@ impl Database {
 }
 
 /// For its owner only, from the first moment on. The journals that `SQLite` makes beside it get the same mode.
+///
+/// One that is there is not opened: whoever closes it would take away the locks that this process holds on it through other
+/// descriptors (fcntl(2), "advisory record locking"), and the next program to look would remove the log under the agent.
 fn make(state: &Path, path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).recursive(true).create(state)?;
-    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
-}
-
-/// Writes changes to the history, on a thread of its own.
-pub struct Writer {
-    changes: Option<mpsc::SyncSender<Change>>,
-    thread: Option<thread::JoinHandle<()>>,
-    lost: u64,
-}
-
-impl Writer {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn start(mut database: Database) -> io::Result<Self> {
-        let (changes, receive) = mpsc::sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("history".into()).spawn(move || write_all(&mut database, &receive))?;
-        Ok(Self { changes: Some(changes), thread: Some(thread), lost: 0 })
-    }
-
-    /// Hands over a change. A full queue loses it, which is counted: the next change of that token says the same again.
-    pub fn send(&mut self, change: Change) {
-        let sent = self.changes.as_ref().is_some_and(|changes| changes.try_send(change).is_ok());
-        self.lost += u64::from(!sent);
-    }
-
-    /// Changes that were lost since the last call.
-    pub fn take_lost(&mut self) -> u64 {
-        std::mem::take(&mut self.lost)
-    }
-}
-
-impl Drop for Writer {
-    /// Waits until everything is written.
-    fn drop(&mut self) {
-        self.changes = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn write_all(database: &mut Database, changes: &mpsc::Receiver<Change>) {
-    while let Ok(first) = changes.recv() {
-        let mut batch = vec![first];
-        batch.extend(changes.try_iter().take(BATCH - 1));
-        if let Err(error) = database.write(&batch) {
-            tracing::warn!(%error, changes = batch.len(), "what became of tokens is not remembered");
-        }
+    match fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -23,6 +23,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
             let sql = "DELETE FROM tokens WHERE path = ?1 AND store = ?2 AND field = ?3";
             connection.prepare_cached(sql)?.execute(params![path::text(file), store, field]).map(drop)
         }
+        Change::Exposed(..) => Ok(()),
     }
 }
 

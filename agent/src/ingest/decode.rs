@@ -1,25 +1,28 @@
 //! From bytes to observations. Total: any bytes give an observation or an error, never a panic.
 
 // From `core`, where there are addresses and no way to use them.
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::{collections::HashSet, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::Arc};
 
 use foldhash::fast::RandomState;
 use tokenhound_common::{
     process::ProcessKey,
     record::{self, Header, Kind},
+    watch::Address,
 };
 use zerocopy::FromBytes;
 
 use crate::{
     ingest::{
-        carried::{self, Carried},
+        answer,
+        carried::{self, Carried, Shaped},
         loading,
         observation::{
-            Change, Comm, Connect, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime, Object,
-            Observation, Open, OpenMode, Peer, Place, Stream, Task, Way, What,
+            Answer, Change, Comm, Connect, Dump, Exec, Exit, Fork, Inspected, Inspection, KernelPath, KernelTime,
+            Moment, Object, Observation, Open, OpenMode, Peer, Place, Stream, Task, Way, What, Written,
         },
         redact,
+        rest::Rest,
         texts::Writer,
     },
     token::scan::NeedleSet,
@@ -45,6 +48,9 @@ pub enum DecodeError {
     /// A way this agent does not know.
     #[error("unknown way {0} in an access record")]
     Way(u16),
+    /// A moment this agent does not know.
+    #[error("unknown moment {0} in a record of a file that was written")]
+    Moment(u16),
     /// A change this agent does not know.
     #[error("unknown change {0} in a change record")]
     What(u16),
@@ -71,6 +77,10 @@ pub struct Decoder {
     known: Option<Arc<NeedleSet>>,
     /// Those that the last program was started with.
     carried: Vec<Carried>,
+    /// What is built like others, on its command line.
+    shaped: Vec<Shaped>,
+    /// What of its texts the record had no room for.
+    rest: Option<Rest>,
 }
 
 /// `FMODE_READ` and `FMODE_WRITE` (include/linux/fs.h).
@@ -101,6 +111,16 @@ impl Decoder {
         std::mem::take(&mut self.carried)
     }
 
+    /// What is built like other tokens on the command line of the program of the last record.
+    pub fn take_shaped(&mut self) -> Vec<Shaped> {
+        std::mem::take(&mut self.shaped)
+    }
+
+    /// What the record of the last program had no room for.
+    pub fn take_rest(&mut self) -> Option<Rest> {
+        self.rest.take()
+    }
+
     /// Decodes one record.
     ///
     /// # Errors
@@ -122,6 +142,8 @@ impl Decoder {
             Kind::CHANGE => Observation::Change(Box::new(change(bytes)?)),
             Kind::CONNECT => Observation::Connect(Box::new(connect(bytes)?)),
             Kind::DUMP => Observation::Dump(dump(bytes)?),
+            Kind::ANSWER => Observation::Answer(Box::new(answer(bytes)?)),
+            Kind::WRITTEN => Observation::Written(Box::new(written(bytes)?)),
             Kind(other) => return Err(DecodeError::Kind(other)),
         };
         Ok(Decoded { header, observation })
@@ -141,6 +163,14 @@ impl Decoder {
         let has_script = flag(record::Exec::SCRIPT) && !flag(record::Exec::SCRIPT_TRUNCATED);
 
         self.carried = self.known.as_ref().map(|known| carried::find(known, args, environment)).unwrap_or_default();
+        self.shaped = if self.clean { Vec::new() } else { carried::find_shaped(args, &self.carried) };
+        let args_truncated = flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE);
+        let environment_truncated = flag(record::Exec::ENV_TRUNCATED);
+        if !self.clean {
+            let cut = |bytes, truncated: bool| truncated.then_some(bytes);
+            let (arguments, variables) = (cut(args, args_truncated), cut(environment, environment_truncated));
+            self.rest = Rest::of(arguments, variables, (&self.carried, &self.shaped), self.known.as_ref());
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut texts = Writer::begin(&mut scratch);
         join(path, path_truncated, texts.bytes());
@@ -151,7 +181,7 @@ impl Decoder {
         texts.end_section();
         self.arguments(args, flag(record::Exec::ARGS_TRUNCATED), &mut texts);
         texts.end_section();
-        self.environment(environment, flag(record::Exec::ENV_TRUNCATED), &mut texts);
+        self.environment(environment, environment_truncated, &mut texts);
         let texts = texts.finish(has_script);
         self.scratch = scratch;
         Ok(Exec {
@@ -161,8 +191,8 @@ impl Decoder {
             texts,
             path_truncated,
             cwd_truncated,
-            args_truncated: flag(record::Exec::ARGS_TRUNCATED) || flag(record::Exec::ARGS_UNREADABLE),
-            environment_truncated: flag(record::Exec::ENV_TRUNCATED),
+            args_truncated,
+            environment_truncated,
             output: Stream::of(record::Output(exec.output)),
         })
     }
@@ -270,13 +300,55 @@ fn connect(bytes: &[u8]) -> Result<Connect, DecodeError> {
     let truncated = connect.header.flags & record::Connect::PATH_TRUNCATED != 0;
     let path = rest.take(connect.path_len)?;
     let peer = if path.is_empty() {
-        let address = Ipv6Addr::from(connect.address.bytes());
-        Peer::Address { address: IpAddr::V6(address).to_canonical(), port: u16::from_be(connect.port) }
+        Peer::Address { address: address(connect.address), port: u16::from_be(connect.port) }
     } else {
         Peer::Socket { path: kernel_path(path, truncated), file: connect.file }
     };
     let canary = connect.matched & record::Access::MATCH_CANARY != 0;
-    Ok(Connect { time: KernelTime(connect.header.time_ns), task: task(&connect.task), peer, canary })
+    let carried = connect.matched & record::Access::MATCH_CARRIER != 0;
+    let sent = connect.header.flags & record::Connect::SENT != 0;
+    Ok(Connect { time: KernelTime(connect.header.time_ns), task: task(&connect.task), peer, canary, carried, sent })
+}
+
+fn address(address: Address) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::from(address.bytes())).to_canonical()
+}
+
+fn answer(bytes: &[u8]) -> Result<Answer, DecodeError> {
+    let (answer, rest) = head::<record::Answer>(bytes, Kind::ANSWER.0)?;
+    let mut rest = Sections { rest, kind: Kind::ANSWER.0, len: bytes.len() };
+    let (name, addresses) = answer::parse(rest.take(answer.bytes_len)?).unwrap_or_default();
+    Ok(Answer {
+        time: KernelTime(answer.header.time_ns),
+        task: task(&answer.task),
+        server: SocketAddr::new(address(answer.server), u16::from_be(answer.port)),
+        name,
+        addresses,
+    })
+}
+
+fn written(bytes: &[u8]) -> Result<Written, DecodeError> {
+    let (written, rest) = head::<record::Written>(bytes, Kind::WRITTEN.0)?;
+    let mut rest = Sections { rest, kind: Kind::WRITTEN.0, len: bytes.len() };
+    let flag = |flag: u16| written.header.flags & flag != 0;
+    let path = rest.take(written.path_len)?;
+    let root = rest.take(written.root_len)?;
+    let in_root = if root.is_empty() { None } else { path.strip_suffix(root) };
+    Ok(Written {
+        time: KernelTime(written.header.time_ns),
+        task: task(&written.task),
+        file: written.file,
+        path: kernel_path(path, flag(record::Written::PATH_TRUNCATED)),
+        path_in_root: in_root.map(|in_root| kernel_path(in_root, false).path),
+        unlinked: flag(record::Written::UNLINKED),
+        carrier: written.carrier,
+        moment: match record::Moment(written.moment) {
+            record::Moment::OPENED => Moment::Opened,
+            record::Moment::CLOSED => Moment::Closed,
+            record::Moment::ENDED => Moment::Ended,
+            record::Moment(other) => return Err(DecodeError::Moment(other)),
+        },
+    })
 }
 
 fn dump(bytes: &[u8]) -> Result<Dump, DecodeError> {

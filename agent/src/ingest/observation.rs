@@ -1,7 +1,7 @@
 //! What the decoder makes of a record: owned, typed, complete, and without secrets.
 
 // From `core`, where there are addresses and no way to use them.
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::{
     borrow::Cow,
     fmt,
@@ -16,7 +16,7 @@ use tokenhound_common::{
 use crate::ingest::texts::Texts;
 
 /// Nanoseconds since boot, suspend included: the kernel's own time of an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct KernelTime(pub u64);
 
 /// One decoded record.
@@ -36,6 +36,10 @@ pub enum Observation {
     Change(Box<Change>),
     /// The memory of a process was written to a file.
     Dump(Dump),
+    /// A carrier writes a file.
+    Written(Box<Written>),
+    /// A name server has answered a carrier.
+    Answer(Box<Answer>),
 }
 
 impl Observation {
@@ -50,6 +54,8 @@ impl Observation {
             Self::Change(change) => change.time,
             Self::Connect(connect) => connect.time,
             Self::Dump(dump) => dump.time,
+            Self::Written(written) => written.time,
+            Self::Answer(answer) => answer.time,
         }
     }
 }
@@ -244,6 +250,10 @@ pub struct Connect {
     pub peer: Peer,
     /// It is the agent's own test.
     pub canary: bool,
+    /// Nobody watches the peer: it is told because a carrier connects.
+    pub carried: bool,
+    /// Something was sent there, which takes no connection.
+    pub sent: bool,
 }
 
 /// What was connected to.
@@ -263,6 +273,21 @@ pub enum Peer {
         /// The port.
         port: u16,
     },
+}
+
+/// See [`tokenhound_common::record::Answer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// When.
+    pub time: KernelTime,
+    /// Who.
+    pub task: Task,
+    /// Who answered, as the receiver has it.
+    pub server: SocketAddr,
+    /// The name that was asked for, in the notation of zone files; empty where nothing was understood.
+    pub name: String,
+    /// Its addresses; at most [`crate::ingest::answer::ADDRESSES`].
+    pub addresses: Vec<IpAddr>,
 }
 
 /// See [`tokenhound_common::record::Dump`].
@@ -471,4 +496,36 @@ pub struct Change {
     pub what: What,
     /// It concerns the agent's own canary.
     pub canary: bool,
+}
+
+/// At which moment a carrier's file is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// It was opened for writing: what is written comes later.
+    Opened,
+    /// A descriptor was closed.
+    Closed,
+    /// The process ended and had it open.
+    Ended,
+}
+
+/// See [`tokenhound_common::record::Written`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// When.
+    pub time: KernelTime,
+    /// Who. At its end a process has no executable any more.
+    pub task: Task,
+    /// Attributes of the file.
+    pub file: FileFacts,
+    /// Its name.
+    pub path: KernelPath,
+    /// The same as the process sees it, where it has another root (chroot).
+    pub path_in_root: Option<PathBuf>,
+    /// The file has no name any more (or never had).
+    pub unlinked: bool,
+    /// Who carries: the process itself or one above it.
+    pub carrier: ProcessKey,
+    /// At which moment.
+    pub moment: Moment,
 }

@@ -78,6 +78,12 @@ impl Reorder {
         self.waiting.first().is_some_and(old) || self.waiting.len() > self.limit
     }
 
+    /// Is everything out that came by now and is as old as `time`?
+    #[must_use]
+    pub fn is_past(&self, time: KernelTime) -> bool {
+        self.waiting.first().is_none_or(|oldest| oldest.time > time)
+    }
+
     /// Observations held.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -16,13 +16,14 @@ pub const BATCH: usize = 1024;
 pub struct Drained {
     hits: usize,
     life: usize,
+    trail: usize,
 }
 
 impl Drained {
     /// Whether there was nothing.
     #[must_use]
     pub const fn is_nothing(self) -> bool {
-        self.hits + self.life == 0
+        self.hits + self.life + self.trail == 0
     }
 
     /// Whether a ring may hold more records that were written before this.
@@ -31,21 +32,23 @@ impl Drained {
         match ring {
             Ring::Hits => self.hits == BATCH,
             Ring::Life => self.life == BATCH,
+            Ring::Trail => self.trail == BATCH,
         }
     }
 }
 
-/// Both rings.
+/// All rings.
 pub struct Rings {
     hits: RingBuf<MapData>,
     life: RingBuf<MapData>,
+    trail: RingBuf<MapData>,
 }
 
 impl Rings {
     /// Takes the rings of a loaded object.
     #[must_use]
-    pub fn new(hits: RingBuf<MapData>, life: RingBuf<MapData>) -> Self {
-        Self { hits, life }
+    pub fn new(hits: RingBuf<MapData>, life: RingBuf<MapData>, trail: RingBuf<MapData>) -> Self {
+        Self { hits, life, trail }
     }
 
     /// Waits until a ring has records, `wake` becomes readable or `timeout` is over.
@@ -54,7 +57,8 @@ impl Rings {
     ///
     /// When the kernel refuses to poll.
     pub fn wait(&self, wake: Option<&dyn AsFd>, timeout: Duration) -> io::Result<()> {
-        let mut fds = vec![PollFd::new(&self.hits, PollFlags::IN), PollFd::new(&self.life, PollFlags::IN)];
+        let mut fds: Vec<_> =
+            [&self.hits, &self.life, &self.trail].into_iter().map(|ring| PollFd::new(ring, PollFlags::IN)).collect();
         fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN)));
         let timeout = rustix::time::Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
@@ -66,11 +70,12 @@ impl Rings {
         }
     }
 
-    /// Hands out up to [`BATCH`] records of each ring and returns how many there were. Hits come first, so that the
-    /// life records written before a hit are in the same batch or an earlier one, unless some are left.
+    /// Hands out up to [`BATCH`] records of each ring and returns how many there were. Process life comes last, so that
+    /// its records that were written before a hit are in the same batch or an earlier one, unless some are left.
     pub fn drain(&mut self, mut take: impl FnMut(Ring, &[u8])) -> Drained {
         let hits = drain_one(&mut self.hits, |bytes| take(Ring::Hits, bytes));
-        Drained { hits, life: drain_one(&mut self.life, |bytes| take(Ring::Life, bytes)) }
+        let trail = drain_one(&mut self.trail, |bytes| take(Ring::Trail, bytes));
+        Drained { hits, trail, life: drain_one(&mut self.life, |bytes| take(Ring::Life, bytes)) }
     }
 }
 

@@ -9,9 +9,11 @@ use tokenhound_common::record::Header;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ring {
     /// Opens of watched files.
-    Hits,
+    Hits = 0,
     /// Process life.
-    Life,
+    Life = 1,
+    /// What carriers do.
+    Trail = 2,
 }
 
 impl Ring {
@@ -21,6 +23,7 @@ impl Ring {
         match self {
             Self::Hits => "hits",
             Self::Life => "life",
+            Self::Trail => "trail",
         }
     }
 }

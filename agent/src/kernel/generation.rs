@@ -32,8 +32,9 @@ pub fn of(path: &Path, inode: u64) -> io::Result<u32> {
         return Ok(0);
     }
     let mut generation = [0u8; 8];
+    // C libraries differ in the type of a request.
     // SAFETY: the request writes at most eight bytes to the buffer, which lives longer than the call.
-    let status = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_GETVERSION, generation.as_mut_ptr()) };
+    let status = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_GETVERSION as _, generation.as_mut_ptr()) };
     let [a, b, c, d, ..] = generation;
     Ok(if status == 0 { u32::from_ne_bytes([a, b, c, d]) } else { 0 })
 }

@@ -27,6 +27,7 @@ use super::{
     container::{self, Membership},
     identity::{Facts, InterpreterRules, script},
     model::{Executable, Origin, Process, Writable},
+    namespace,
 };
 use crate::ingest::{loading, observation::KernelTime, redact};
 
@@ -78,6 +79,18 @@ type Mounts = HashMap<u64, u32>;
 #[must_use]
 pub fn tick_ns() -> u64 {
     1_000_000_000 / procfs::ticks_per_second().max(1)
+}
+
+/// Is the process `key` names still there, zombies excepted?
+#[must_use]
+pub fn is_alive(key: ProcessKey) -> bool {
+    is_alive_below(Path::new("/proc"), tick_ns().max(1), key)
+}
+
+fn is_alive_below(proc_root: &Path, tick_ns: u64, key: ProcessKey) -> bool {
+    ProcProcess::new_with_root(proc_root.join(key.tgid.to_string()))
+        .and_then(|process| process.stat())
+        .is_ok_and(|stat| stat.starttime == key.start_ns / tick_ns && is_living(&stat))
 }
 
 impl Backfill {
@@ -165,9 +178,7 @@ impl Backfill {
     /// Is the process `key` names still there, zombies excepted?
     #[must_use]
     pub fn is_alive(&self, key: ProcessKey) -> bool {
-        ProcProcess::new_with_root(self.proc_root.join(key.tgid.to_string()))
-            .and_then(|process| process.stat())
-            .is_ok_and(|stat| stat.starttime == key.start_ns / self.tick_ns && is_living(&stat))
+        is_alive_below(&self.proc_root, self.tick_ns, key)
     }
 
     /// The key of what has `pid` now.
@@ -217,7 +228,10 @@ impl Backfill {
             audit_session: read_number(process, "sessionid"),
             session: u32::try_from(stat.session).unwrap_or(0),
             tty: (stat.tty_nr != 0).then_some((major.unsigned_abs(), minor.unsigned_abs())),
-            mount_namespace,
+            // Ours is that whose paths we see.
+            mount_namespace: namespace::here()
+                .filter(|_| u32::try_from(stat.pid) == Ok(std::process::id()))
+                .unwrap_or(mount_namespace),
             pid_namespace: self.namespace(process, "pid"),
             cgroup: self.cgroup_id(&cgroup),
             container: container::parse(&cgroup),

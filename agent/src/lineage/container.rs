@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::model::Container;
+use super::model::{Container, Process};
 
 /// Most cgroups remembered by [`Containers`].
 const CGROUPS: usize = 4096;
@@ -26,7 +26,7 @@ fn container_of(path: &str) -> Option<Container> {
         match classify(parts[at], at.checked_sub(1).map(|before| parts[before]), parts.get(at + 1).copied()) {
             Kind::Container(runtime, id) => {
                 let runtime = if runtime == "unknown" { runtime_of(&parts) } else { runtime };
-                return Some(Container { id, runtime: runtime.to_owned() });
+                return Some(Container::new(id, runtime));
             }
             Kind::Host => return None,
             Kind::Other => {}
@@ -124,6 +124,63 @@ fn nspawn_name(part: &str) -> Option<String> {
 
 fn is_id(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What starts containers, or watches over one.
+const STARTERS: &[&str] = &["runc", "crun", "conmon", "conmonrs", "youki"];
+
+/// The container that a process was started in, by what starts containers above it: that is told where the bundle lies, in
+/// a directory with the id as its name. (An id by itself looks like a secret, and is redacted.) For a process in another mount
+/// namespace than theirs whose cgroup is not known any more, or says nothing: containerd's clients choose their own ids.
+/// `chain` has the process first.
+#[must_use]
+pub fn of_lineage(chain: &[Process]) -> Option<Container> {
+    let (process, ancestors) = chain.split_first()?;
+    ancestors.iter().find_map(|ancestor| {
+        let other = process.mount_namespace != 0 && process.mount_namespace != ancestor.mount_namespace;
+        let shim = ancestor.name().starts_with("containerd-shim");
+        if !(other && (shim || STARTERS.contains(&ancestor.name()))) {
+            return None;
+        }
+        let paths = || ancestor.args.iter().filter(|arg| arg.starts_with('/'));
+        let named = paths().find_map(|path| of_bundle(path)).or_else(|| of_shim(&ancestor.args).filter(|_| shim));
+        named.or_else(|| {
+            let path = paths().find(|arg| arg.split('/').any(is_id))?;
+            let id = path.split('/').find(|part| is_id(part))?;
+            let podman = path.split('/').any(|part| part == "overlay-containers");
+            Some(Container::new(id, if podman { "podman" } else { "containerd" }))
+        })
+    })
+}
+
+/// Directory of containerd's bundles: `NAMESPACE/ID` below it.
+const TASKS: &str = "io.containerd.runtime.v2.task";
+
+/// By a path in a bundle of containerd.
+fn of_bundle(path: &str) -> Option<Container> {
+    let mut parts = path.split('/').skip_while(|part| *part != TASKS).skip(1);
+    of_containerd(parts.next()?, parts.next()?)
+}
+
+/// By the arguments of containerd's shim, which outlives what starts the container.
+fn of_shim(args: &[String]) -> Option<Container> {
+    let value = |name: &str| args.iter().skip_while(|arg| *arg != name).nth(1);
+    of_containerd(value("-namespace")?, value("-id")?)
+}
+
+/// Longest id that containerd allows (its package `identifiers`), in bytes.
+const LONGEST: usize = 76;
+
+/// A container of containerd. No other than its own ids: they may have been redacted.
+fn of_containerd(namespace: &str, id: &str) -> Option<Container> {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let sound = id.starts_with(|first: char| first.is_ascii_alphanumeric()) && id.bytes().all(letters);
+    let runtime = match namespace {
+        "moby" => "docker",
+        "k8s.io" => "kubernetes",
+        _ => "containerd",
+    };
+    (sound && id.len() <= LONGEST).then(|| Container::new(id, runtime))
 }
 
 /// What `/proc/<pid>/cgroup` says of a process.
@@ -262,6 +319,33 @@ mod tests {
             let got = parse(&text).map(|it| format!("{} {}", it.runtime, it.id)).unwrap_or_default();
             assert_eq!(got, want, "{text}");
         }
+    }
+
+    #[test]
+    fn what_started_it_tells_the_container_of_a_process_that_is_gone() {
+        use crate::detect::fixtures::{init, process, with_args};
+        let inside = |pid, parent, path| Process { mount_namespace: 7, ..process(pid, parent, path) };
+        let bundle =
+            |id| format!("runc --root /r create --bundle /run/d/io.containerd.runtime.v2.task/moby/{id} <redacted>");
+        let shim = process(20, 1, "/usr/bin/containerd-shim-runc-v2");
+        let of = |chain: &[Process]| of_lineage(chain).map(|found| format!("{} {}", found.runtime, found.id));
+        let runc = with_args(process(21, 20, "/usr/sbin/runc"), &bundle(ID));
+        let chain = [inside(23, 22, "/bin/cat"), inside(22, 21, "/bin/sh"), runc.clone(), shim.clone(), init()];
+        assert_eq!(of(&chain), Some(format!("docker {ID}")));
+        assert_eq!(of(&[runc, shim.clone(), init()]), None, "a part of the runtime is outside");
+        let line = format!("conmon -c <redacted> -b /var/lib/containers/storage/overlay-containers/{INNER}/userdata");
+        let conmon = with_args(process(30, 1, "/usr/bin/conmon"), &line);
+        assert_eq!(of(&[inside(31, 30, "/bin/sh"), conmon, init()]), Some(format!("podman {INNER}")));
+        let other = with_args(process(41, 1, "/usr/bin/less"), &bundle(ID));
+        assert_eq!(of(&[inside(42, 41, "/bin/sh"), other, init()]), None, "it starts no containers");
+        assert_eq!(of(&[inside(40, 1, "/usr/bin/unshared"), init()]), None);
+        let own = with_args(shim.clone(), "containerd-shim-runc-v2 -namespace th -id box.1 -address /run/c.sock");
+        assert_eq!(of(&[inside(51, 20, "/bin/cat"), own, init()]), Some("containerd box.1".to_owned()));
+        let log = "runc --root /r --log /run/c/io.containerd.runtime.v2.task/th/box/log.json create box";
+        let runc = with_args(process(21, 20, "/usr/sbin/runc"), log);
+        assert_eq!(of(&[inside(51, 21, "/bin/cat"), runc, shim.clone(), init()]), Some("containerd box".to_owned()));
+        let hidden = with_args(shim, "containerd-shim-runc-v2 -namespace moby -id <redacted>");
+        assert_eq!(of(&[inside(51, 20, "/bin/cat"), hidden, init()]), None);
     }
 
     #[test]

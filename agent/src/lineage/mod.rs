@@ -6,6 +6,8 @@ pub mod container;
 pub mod identity;
 pub mod loaded;
 pub mod model;
+pub mod names;
+pub mod namespace;
 pub mod package;
 pub mod table;
 pub mod users;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
 use super::package::Owners;
-use crate::ingest::observation::KernelTime;
+use crate::{container::model::Named, ingest::observation::KernelTime};
 
 /// Whether the user on whose behalf a program runs could have changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +71,16 @@ pub struct Container {
     pub id: String,
     /// `docker`, `containerd`, `crio`, `podman`, `lxc`, `kubernetes`, `unknown`.
     pub runtime: String,
+    /// What its runtime calls it. Known of a reader and its ancestors, where the runtime's files tell.
+    pub named: Named,
+}
+
+impl Container {
+    /// One of which no more is known.
+    #[must_use]
+    pub fn new(id: impl Into<String>, runtime: impl Into<String>) -> Self {
+        Self { id: id.into(), runtime: runtime.into(), named: Named::default() }
+    }
 }
 
 /// One process, as lineage knows it at a moment.

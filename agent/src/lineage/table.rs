@@ -98,6 +98,10 @@ impl Table {
             Observation::Open(open) => self.open(&open.task, open.time),
             Observation::Change(change) => self.open(&change.task, change.time),
             Observation::Connect(connect) => self.open(&connect.task, connect.time),
+            Observation::Answer(answer) => self.open(&answer.task, answer.time),
+            // At its end a process has no program any more.
+            Observation::Written(written) if written.task.executable.inode == 0 => Change::None,
+            Observation::Written(written) => self.open(&written.task, written.time),
             // The exit that follows ends it.
             Observation::Dump(_) => Change::None,
         }
@@ -202,6 +206,14 @@ impl Table {
     /// Keys of the processes that have not ended, for a check against `/proc`.
     pub fn living(&self) -> impl Iterator<Item = ProcessKey> + '_ {
         self.slots.iter().filter(|entry| entry.exited.is_none()).map(|entry| entry.key)
+    }
+
+    /// Processes that were there at `since` or later, oldest last.
+    pub fn since(&self, since: KernelTime) -> impl Iterator<Item = ProcessKey> + '_ {
+        let there = move |entry: &&Entry| entry.exited.is_none_or(|exited| exited >= since);
+        let mut keys: Vec<_> = self.slots.iter().filter(there).map(|entry| entry.key).collect();
+        keys.sort_unstable_by(|one, other| other.cmp(one));
+        keys.into_iter()
     }
 
     /// Marks a process as ended, as an exit record does.

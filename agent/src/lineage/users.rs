@@ -1,7 +1,7 @@
 //! Users, their groups and their homes.
 //!
 //! The local files (`/etc/passwd`, `/etc/group`) are read and read again when they change. Users from elsewhere (LDAP,
-//! systemd-homed, sssd) are asked for one by one with `getent`, so that no name service module runs inside the agent;
+//! systemd-homed, sssd) are asked for one by one ([`super::names`]);
 //! the answers, also the empty ones, are kept up to a bound. They cannot be listed: their homes become known with the
 //! first process that runs for them.
 
@@ -9,25 +9,18 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
     fs::{self, Metadata},
-    io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use thiserror::Error;
 
-use super::model::Process;
+use super::{model::Process, names::Service};
 
 /// Most users remembered that are not in the local file.
 const OTHERS: usize = 1024;
 /// Most homes remembered that only a running process named.
 const EXTRA_HOMES: usize = 4096;
-/// How long a name service may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Most bytes of an answer.
-const ANSWER_BYTES: u64 = 64 << 10;
 
 /// Why the user database could not be read.
 #[derive(Debug, Error)]
@@ -73,8 +66,8 @@ pub struct Users {
     passwd: PathBuf,
     group: PathBuf,
     home_parents: Vec<PathBuf>,
-    /// Program that answers for users who are not in the file; none in tests.
-    getent: Option<PathBuf>,
+    /// Answers for users who are not in the file; none in tests.
+    service: Option<Service>,
     stamps: Option<(Stamp, Stamp)>,
     users: BTreeMap<u32, User>,
     members: HashMap<String, BTreeSet<u32>>,
@@ -89,7 +82,15 @@ impl Users {
     /// # Errors
     /// `/etc/passwd` cannot be read.
     pub fn load() -> Result<Self, UsersError> {
-        Self::open(Path::new("/"), Some(PathBuf::from("getent")))
+        Self::asking(Service::Program)
+    }
+
+    /// Reads the database of this machine, and leaves what is not in it to that service.
+    ///
+    /// # Errors
+    /// `/etc/passwd` cannot be read.
+    pub fn asking(service: Service) -> Result<Self, UsersError> {
+        Self::open(Path::new("/"), Some(service))
     }
 
     /// Reads the database below another root, without name services: for images, containers and tests.
@@ -100,12 +101,12 @@ impl Users {
         Self::open(root, None)
     }
 
-    fn open(root: &Path, getent: Option<PathBuf>) -> Result<Self, UsersError> {
+    fn open(root: &Path, service: Option<Service>) -> Result<Self, UsersError> {
         let mut users = Self {
             passwd: root.join("etc/passwd"),
             group: root.join("etc/group"),
             home_parents: vec![root.join("home"), root.join("var/home")],
-            getent,
+            service,
             stamps: None,
             users: BTreeMap::new(),
             members: HashMap::new(),
@@ -175,7 +176,7 @@ impl Users {
     /// Asks the name services for a user who is not in the local file. Blocks for up to two seconds, once per user.
     pub fn look_up(&mut self, uid: u32) -> Option<&User> {
         if !self.users.contains_key(&uid) && !self.others.contains_key(&uid) {
-            let answer = self.getent.as_deref().and_then(|getent| ask(getent, uid)).filter(|user| user.uid == uid);
+            let answer = self.service.as_mut().and_then(|service| service.ask(uid)).filter(|user| user.uid == uid);
             if self.others.len() >= OTHERS {
                 self.others.clear();
                 self.dropped += 1;
@@ -234,7 +235,7 @@ pub fn entries(text: &str) -> Vec<User> {
 }
 
 /// A line of `passwd(5)`.
-fn user(line: &str) -> Option<User> {
+pub(super) fn user(line: &str) -> Option<User> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with(['#', '+', '-']))?;
     let uid = fields.nth(1)?.parse().ok()?;
@@ -271,33 +272,6 @@ fn directories(parent: &Path) -> Vec<(PathBuf, u32)> {
         Some((entry.path(), metadata.uid()))
     };
     entries.flatten().filter_map(directory).take(EXTRA_HOMES).collect()
-}
-
-/// `getent passwd UID`, given up after [`PATIENCE`].
-fn ask(getent: &Path, uid: u32) -> Option<User> {
-    let mut child = Command::new(getent)
-        .args(["passwd", &uid.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match child.try_wait() {
-            Ok(Some(_)) => break,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            Ok(None) | Err(_) => {
-                // It has ended or will; nothing else can be done about it.
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-        }
-    }
-    let mut answer = String::new();
-    child.stdout.take()?.take(ANSWER_BYTES).read_to_string(&mut answer).ok()?;
-    user(answer.lines().next()?)
 }
 
 #[cfg(test)]
@@ -365,13 +339,11 @@ mod tests {
     }
 
     #[test]
-    fn name_services_are_asked_once_and_not_waited_for_long() {
+    fn name_services_are_asked_once() {
         let (root, _) = database();
-        let mut users = Users::open(root.path(), Some("getent".into())).unwrap();
+        let mut users = Users::open(root.path(), Some(Service::Program)).unwrap();
         // This test's own user is in the real database.
         assert!(users.look_up(4_294_900_000).is_none());
         assert_eq!(users.others.len(), 1);
-        assert!(ask(Path::new("getent"), 0).is_some_and(|user| user.name == "root"));
-        assert!(ask(Path::new("/nowhere/getent"), 0).is_none());
     }
 }

@@ -77,8 +77,8 @@ impl Writables {
     /// For the mount namespace that the agent is in; `tick_ns` as in [`super::table::Limits`].
     #[must_use]
     pub fn new(tick_ns: u64) -> Self {
-        let own = rustix::fs::stat("/proc/self/ns/mnt").ok().and_then(|stat| u32::try_from(stat.st_ino).ok());
-        Self { proc_root: PathBuf::from("/proc"), tick_ns: tick_ns.max(1), mount_namespace: own.unwrap_or(0) }
+        let here = super::namespace::here().unwrap_or(0);
+        Self { proc_root: PathBuf::from("/proc"), tick_ns: tick_ns.max(1), mount_namespace: here }
     }
 
     /// Does the process see the same files as the agent?

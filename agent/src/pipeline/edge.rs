@@ -7,23 +7,36 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use jiff::Timestamp;
 use tokenhound_common::watch::{FileKey, FileWatch};
 
 use super::{
+    containers::Containers,
     core::{Input, Output},
     cores::Cores,
     holders::Holders,
+    images::Images,
+    remains::{self, Remains},
+    starts::Starts,
     tokens::{Request, Tokens},
     watchset::{Command, Watchset},
+    writers::Writers,
 };
 use crate::{
     catalogue::{
         Catalogue,
         homes::{EnvOverrides, Homes},
     },
-    detect::judge::Verdict,
+    copies::{
+        Copies,
+        model::{Candidate, Scanned},
+    },
+    detect::{judge::Verdict, lifecycle::TokenAge},
     finding::model::Finding,
-    history::Writer,
+    history::{
+        self, Writer,
+        model::{Checked, Entry},
+    },
     ingest::{clock, observation::KernelTime},
     lineage::{ci::Ci, package::Digest},
     probe::keys::{Keys, KeysError},
@@ -58,11 +71,15 @@ pub(super) struct Edge {
     pub(super) watchset: Watchset,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) metrics: Metrics,
-    pub(super) findings: mpsc::SyncSender<Report>,
+    pub(super) findings: Option<mpsc::SyncSender<Report>>,
     /// Who has files of stores open.
     pub(super) holders: Holders,
+    /// Who has histories and logs open for writing.
+    pub(super) writers: Writers,
     /// Whose cores have to be found.
     pub(super) cores: Cores,
+    /// What containers are called and what is mounted into them.
+    pub(super) containers: Containers,
     /// Files that the core had watched since the last full look: it may have been past them already.
     pub(super) fresh: HashMap<FileKey, FileWatch>,
     /// Readers at places that their user can write.
@@ -71,9 +88,21 @@ pub(super) struct Edge {
     pub(super) unwritten: bool,
     /// Looks at what lies in stores, if tokens are followed.
     pub(super) tokens: Option<Tokens>,
+    /// Looks into images for them.
+    pub(super) images: Option<Images>,
+    /// Looks into files for copies of them.
+    pub(super) copies: Option<Copies>,
+    /// Files that found no room there.
+    pub(super) refused: Vec<Scanned>,
     /// Where what is known of them is kept.
     pub(super) history: Option<Writer>,
-    /// State directory.
+    /// Looks what remains of tokens that have left.
+    pub(super) remains: Option<Remains>,
+    /// Looks at what programs were started with beyond their records.
+    pub(super) starts: Starts,
+    /// How old they were when it was told last.
+    pub(super) ages: Vec<TokenAge>,
+    /// State directory, without links.
     pub(super) state: PathBuf,
     /// Watch keys that the kernel did not take, since the start.
     pub(super) unwatched: u64,
@@ -84,13 +113,33 @@ impl Edge {
         match output {
             Output::Finding(finding) => {
                 events::FindingMade(&finding).emit(&self.metrics);
-                // The receiver lives as long as the process; without it there is nobody left to tell.
-                let _ = self.findings.send(Report::Finding(finding));
+                if let Some(findings) = &self.findings {
+                    // The receiver lives as long as the process; without it there is nobody left to tell.
+                    let _ = findings.send(Report::Finding(finding.clone()));
+                }
+                self.remember_entry(|| Entry::Finding(finding));
             }
             Output::Read { store, verdict, actor, reader, ci } => {
                 events::StoreRead { store: &store, verdict, actor: actor.name() }.emit(&self.metrics);
-                // For summaries only; a full queue costs a line there, never a finding.
-                let _ = self.findings.try_send(Report::Read { store, verdict, reader, ci });
+                if let Some(findings) = &self.findings {
+                    // For summaries only; a full queue costs a line there, never a finding.
+                    let _ = findings.try_send(Report::Read { store, verdict, reader, ci });
+                }
+            }
+            Output::Access(access) => self.remember_entry(|| Entry::Access(access)),
+            Output::Copied(copied) => {
+                if let Some(tokens) = &self.tokens {
+                    tokens.keep(copied.fingerprint);
+                }
+                self.remember_entry(|| Entry::Copy(copied));
+            }
+            Output::Left(change) => self.remember_entry(|| Entry::Left(change)),
+            Output::Sent(sent) => self.remember_entry(|| Entry::Sent(sent)),
+            Output::Standing(checked) => self.remember_entry(|| Entry::Standing(checked)),
+            Output::Remaining(tokens) => {
+                if let Some(remains) = &self.remains {
+                    remains.ask(tokens);
+                }
             }
             Output::Home(home) => self.watchset.send(Command::Home(home)),
             Output::Overrides(overrides) => self.watch_overrides(keys, &overrides),
@@ -103,6 +152,7 @@ impl Edge {
                 self.watched(outcome);
             }
             Output::Held { process, file, writes } => self.holders.accessed(process, file, writes, clock::now()),
+            Output::Writes { process, file } => self.writers.opened(process, file, clock::now()),
             Output::Holder { holder, expected } => self.holders.judged(&holder, expected),
             Output::ReaderIs { path, digest, changed } => self.remember(&path, digest, changed),
             Output::Dumped(dumped) => {
@@ -114,18 +164,39 @@ impl Edge {
                 let outcome = keys.watch(id, FileWatch::ITSELF | FileWatch::CORE);
                 self.watched(outcome);
             }
-            Output::Token(change) => {
-                if let Some(history) = &mut self.history {
-                    history.send(change);
-                    let lost = history.take_lost();
-                    if lost > 0 {
-                        events::TableEvicted { table: "history", count: lost }.emit(&self.metrics);
-                    }
+            Output::Token(change) => self.remember_entry(|| Entry::Token(change)),
+            Output::Scan(candidate) => self.scan(candidate),
+            Output::Container(wanted) => {
+                if let Some(images) = &self.images {
+                    images.want(&wanted);
                 }
+                self.containers.want(wanted, &self.metrics);
             }
             Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),
+        }
+    }
+
+    /// What remains of tokens that have left, as far as it was looked at. What changed is written down.
+    pub(super) fn remaining(&mut self, time: KernelTime) -> Vec<Input> {
+        let answers: Vec<_> = self.remains.iter().flat_map(Remains::answers).collect();
+        let at = Timestamp::now();
+        for (fingerprint, remaining) in &answers {
+            for copy in remaining.iter().filter(|copy| remains::is_news(copy)) {
+                let (path, tokens) = (copy.path.clone(), vec![*fingerprint]);
+                let checked = Checked { path, tokens, state: copy.state, at };
+                self.remember_entry(|| Entry::Standing(Box::new(checked)));
+            }
+        }
+        let input = |(fingerprint, remaining)| Input::Remaining { time, fingerprint, remaining };
+        answers.into_iter().map(input).collect()
+    }
+
+    /// Has it written down, where anything is. What is lost is counted there.
+    fn remember_entry(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(history) = &mut self.history {
+            history.send(entry());
         }
     }
 
@@ -141,8 +212,42 @@ impl Edge {
         self.tokens.as_ref().and_then(Tokens::known)
     }
 
+    fn scan(&mut self, candidate: Box<Candidate>) {
+        // Written by a command of ours, which some carrier has started.
+        if history::is_own(&self.state, &candidate.path) {
+            return;
+        }
+        let refused = self.copies.as_ref().and_then(|copies| copies.scan(candidate));
+        self.refused.extend(refused);
+    }
+
+    /// What was found in the files that were looked into.
+    pub(super) fn scanned(&mut self) -> Vec<Input> {
+        let Some(copies) = &self.copies else { return Vec::new() };
+        let mut found = std::mem::take(&mut self.refused);
+        found.extend(copies.found());
+        if !found.is_empty() {
+            events::CopiesPending(copies.pending()).emit(&self.metrics);
+        }
+        let told = |scanned: Scanned| {
+            events::FileScanned(&scanned).emit(&self.metrics);
+            Input::Scanned(Box::new(scanned))
+        };
+        found.into_iter().map(told).collect()
+    }
+
+    /// What was found of containers and images.
+    pub(super) fn contained(&mut self) -> Vec<Input> {
+        let images = self.images.as_ref().map(Images::found).unwrap_or_default();
+        self.containers.found().into_iter().chain(images).collect()
+    }
+
     /// What lies in the files that were looked at.
-    pub(super) fn looked(&self, time: KernelTime) -> Vec<Input> {
+    pub(super) fn looked(&mut self, time: KernelTime) -> Vec<Input> {
+        let sealed: Vec<_> = self.tokens.iter().flat_map(Tokens::sealed).collect();
+        for of in sealed {
+            self.remember_entry(|| Entry::Needles(Box::new(of)));
+        }
         let looks = self.tokens.iter().flat_map(Tokens::found);
         looks.map(|look| Input::Looked { time, look: Box::new(look) }).collect()
     }

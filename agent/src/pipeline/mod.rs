@@ -3,39 +3,49 @@
 //! What is decided is pure and lies in [`core`]; this module is the edge that gives it the clock, the file system and the
 //! kernel, and does what it asks for.
 
+mod containers;
 pub mod core;
 mod cores;
 mod edge;
+mod follow;
+mod health;
 mod holders;
+mod hosts;
+mod images;
 mod parts;
+mod remains;
+mod starts;
 mod tokens;
+mod wake;
 pub mod watchset;
 mod world;
+mod writers;
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
     os::fd::OwnedFd,
-    path::Path,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
 use tokenhound_common::limits::MAX_FILE_IDS;
 
+use self::{
+    containers::Containers,
+    core::{Core, Input, Setup},
+    cores::Cores,
+    edge::Edge,
+    holders::Holders,
+    images::Images,
+    starts::{Started, Starts},
+    watchset::{Looked, Update, Watchset},
+    world::Live,
+    writers::Writers,
+};
 pub use self::{
     core::Scope,
     edge::Report,
     parts::{Ended, Follow, Order, Parts, PipelineError, Recording, WAKE_ORDER},
-};
-use self::{
-    core::{Core, Input, Losses, Setup},
-    cores::Cores,
-    edge::Edge,
-    holders::Holders,
-    tokens::{Request, Tokens},
-    watchset::{Looked, Update, Watchset},
-    world::Live,
 };
 use crate::{
     capture::{
@@ -43,8 +53,8 @@ use crate::{
         recorder::{Recorder, Trouble},
     },
     catalogue::{compile::WatchPlan, decoy::Decoy},
+    copies::Copies,
     finding::ocsf::Host,
-    history::{self, Database},
     ingest::{
         clock::{self, Clock},
         decode::Decoder,
@@ -52,18 +62,17 @@ use crate::{
         ring::Drained,
         sequence::Ring,
     },
-    lineage::backfill,
-    probe::{
-        keys::KeysError,
-        load::Sensor,
-        selftest::{self, Proof},
-    },
+    lineage::{backfill, users::Users},
+    probe::{keys::KeysError, load::Sensor, selftest::Proof},
     readers,
-    telemetry::{events, metrics::Metrics},
+    telemetry::events,
 };
 
 /// How often losses, counters and lineage gauges are looked at.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the pipeline sleeps while a container is being looked at.
+const LOOKING: Duration = Duration::from_millis(5);
 
 /// The core with what answers it, and what writes down both.
 struct Flow {
@@ -71,8 +80,12 @@ struct Flow {
     world: Live,
     decoder: Decoder,
     recorder: Option<Recorder>,
-    /// Latest kernel time of a record, of hits and of process life.
-    newest: [KernelTime; 2],
+    /// Latest kernel time of a record, by ring.
+    newest: [KernelTime; 3],
+    /// There are carriers since the last turn.
+    carriers: bool,
+    /// Programs whose records were cut, since the last turn.
+    cut: Vec<Started>,
 }
 
 impl Flow {
@@ -91,34 +104,37 @@ impl Flow {
         plan
     }
 
-    /// Starts following tokens, from what was known of them.
-    fn follow(&mut self, follow: Follow, metrics: &Metrics) -> io::Result<(Option<Tokens>, Option<history::Writer>)> {
-        let Follow { key, history } = follow;
-        let tokens = history.as_ref().map(Database::tokens).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "what was known of tokens is not");
-            None
-        });
-        let looker = Tokens::start(Arc::clone(self.core.catalogue()), key, metrics.clone())?;
-        let tokens = tokens.unwrap_or_default();
-        // Also files that are not there any more, which no look at the stores would find.
-        let (homes, overrides) = (self.core.homes(), self.core.overrides());
-        let again = Request::again(&tokens, self.core.catalogue(), homes, overrides);
-        again.into_iter().for_each(|request| looker.look(Some(request)));
-        self.feed(Input::Tokens { time: clock::now(), tokens }, &mut |_| ());
-        Ok((Some(looker), history.map(history::Writer::start).transpose()?))
+    /// The tokens that a program was started with. The record itself does not hold them.
+    fn carried(&mut self, observation: &Observation) {
+        let (tokens, shaped) = (self.decoder.take_carried(), self.decoder.take_shaped());
+        let rest = self.decoder.take_rest();
+        let Observation::Exec(exec) = observation else { return };
+        let (time, process) = (exec.time, exec.task.key);
+        if process.tgid != std::process::id() {
+            self.cut.extend(rest.map(|rest| Started { time, process, rest }));
+        }
+        if !tokens.is_empty() {
+            self.feed(Input::Carried { time, process, tokens }, &mut |_| ());
+        }
+        if !shaped.is_empty() {
+            self.feed(Input::Shaped { time, process, tokens: shaped }, &mut |_| ());
+        }
+    }
+
+    /// Has the kernel marked a process for it?
+    fn makes_carrier(&self, observation: &Observation) -> bool {
+        let Observation::Open(open) = observation else { return false };
+        open.mode.read && !open.canary && open.task.key.tgid != std::process::id()
     }
 
     /// A record as it came out of a ring. It only takes its place in the order: nothing comes of it yet.
     fn take(&mut self, ring: Ring, bytes: &[u8]) {
         let input = match self.decoder.decode(bytes) {
             Ok(decoded) => {
-                let newest = &mut self.newest[usize::from(ring == Ring::Life)];
+                let newest = &mut self.newest[ring as usize];
                 *newest = (*newest).max(decoded.observation.time());
-                let tokens = self.decoder.take_carried();
-                if let (false, Observation::Exec(exec)) = (tokens.is_empty(), &decoded.observation) {
-                    let (time, process) = (exec.time, exec.task.key);
-                    self.feed(Input::Carried { time, process, tokens }, &mut |_| ());
-                }
+                self.carried(&decoded.observation);
+                self.carriers |= self.makes_carrier(&decoded.observation);
                 if let Some(recorder) = &mut self.recorder {
                     recorder.record(ring, bytes, &decoded);
                 }
@@ -147,19 +163,24 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Takes a loaded sensor, sets the watch keys, takes in the processes that run already and makes each probe prove
-    /// itself with a canary in `canary_directory`.
+    /// Takes a loaded sensor whose probes have proved themselves or not, sets the watch keys, and takes in the processes that
+    /// run already. Needs no right that a running agent does not need.
     ///
     /// # Errors
     ///
-    /// When keys cannot be set or a part cannot start. A probe that does not prove itself is no error here: see
-    /// [`Pipeline::proofs`].
-    pub fn start(mut sensor: Sensor, parts: Parts, canary_directory: &Path) -> Result<Self, PipelineError> {
+    /// When keys cannot be set or a part cannot start. A probe that has not proved itself is no error.
+    pub fn start(mut sensor: Sensor, proofs: Vec<Proof>, parts: Parts) -> Result<Self, PipelineError> {
         let keep: HashSet<String> = Core::variables(&parts.catalogue).into_iter().collect();
         let decoys = watchset::decoys(&parts.state).unwrap_or_default();
         let plan = parts.catalogue.with_decoys(&decoys).watch_plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
-        let world = Live::new(keep.clone());
+        let users = Users::asking(parts.names).inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok();
+        let homes: Vec<_> = users.iter().flat_map(Users::homes).map(|home| home.path).collect();
+        let containers = Containers::start(homes.clone(), parts.metrics.clone()).map_err(PipelineError::Containers)?;
+        let keyed = parts.follow.as_ref().is_some_and(|follow| follow.key.is_some());
+        let images = keyed.then(|| Images::start(homes.clone(), parts.metrics.clone()));
+        let images = images.transpose().map_err(PipelineError::Containers)?;
+        let world = Live::new(keep.clone(), containers.names(), users);
         let clock = Clock::sample();
         let loaded = parts.policy.clone();
         let setup = Setup {
@@ -171,12 +192,19 @@ impl Pipeline {
             tier: sensor.plan.tier,
             tick_ns: backfill::tick_ns(),
             own: std::process::id(),
-            homes: world.homes().into_iter().chain(parts.extra_homes).collect(),
+            homes: homes.into_iter().chain(parts.extra_homes).collect(),
             clock,
         };
         let recorder = parts.recording.map(|recording| record(recording, &setup, &parts.host)).transpose()?;
-        let mut flow =
-            Flow { core: Core::new(setup), world, decoder: Decoder::new(keep), recorder, newest: Default::default() };
+        let mut flow = Flow {
+            core: Core::new(setup),
+            world,
+            decoder: Decoder::new(keep),
+            recorder,
+            newest: Default::default(),
+            carriers: false,
+            cut: Vec::new(),
+        };
         if !decoys.is_empty() {
             flow.feed(Input::Decoys(decoys), &mut |_| ());
         }
@@ -192,9 +220,11 @@ impl Pipeline {
         for process in flow.world.running() {
             flow.feed(Input::Found(Box::new(process)), &mut |_| ());
         }
-        let (tokens, history) = match parts.follow {
-            Some(follow) => flow.follow(follow, &parts.metrics).map_err(PipelineError::Tokens)?,
-            None => (None, None),
+        let (tokens, history, remains) = match parts.follow {
+            Some(follow) => {
+                flow.follow(follow, parts.host.clone(), &parts.state, &parts.metrics).map_err(PipelineError::Tokens)?
+            }
+            None => (None, None, None),
         };
         let plan = flow.plan();
         sensor.keys.watch_names(&plan.name_keys(), &plan.filter())?;
@@ -205,20 +235,27 @@ impl Pipeline {
         let looked =
             Looked { catalogue: Arc::clone(flow.core.catalogue()), plan, homes, overrides, state: parts.state.clone() };
         let watchset = Watchset::start(looked).map_err(PipelineError::Watchset)?;
-        let proofs = selftest::prove(&mut sensor, canary_directory);
         let edge = Edge {
             watchset,
             catalogue: Arc::clone(flow.core.catalogue()),
-            metrics: parts.metrics,
+            metrics: parts.metrics.clone(),
             findings: parts.findings,
             holders: Holders::default(),
+            writers: Writers::default(),
             cores: Cores::default(),
+            containers,
             fresh: HashMap::new(),
             readers,
             unwritten: false,
+            images,
+            copies: tokens.is_some().then(Copies::start).transpose().map_err(PipelineError::Tokens)?,
+            refused: Vec::new(),
             tokens,
             history,
-            state: parts.state,
+            remains,
+            starts: Starts::start(parts.metrics.clone()).map_err(PipelineError::Starts)?,
+            ages: Vec::new(),
+            state: std::fs::canonicalize(&parts.state).unwrap_or(parts.state),
             unwatched: 0,
         };
         events::PolicyLoaded(&loaded).emit(&edge.metrics);
@@ -235,12 +272,6 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Outcome of the self-test.
-    #[must_use]
-    pub fn proofs(&self) -> &[Proof] {
-        &self.proofs
-    }
-
     /// Works until something but [`WAKE_ORDER`] is written to `wake`, then takes in what is still on its way and returns.
     ///
     /// # Errors
@@ -251,10 +282,12 @@ impl Pipeline {
             let window = Duration::from_nanos(core::REORDER_WINDOW_NS);
             let timeout = if self.flow.core.is_waiting() { window } else { HEALTH_INTERVAL };
             let now = clock::now();
-            let looks = [self.edge.holders.left(now), self.edge.cores.left(now)];
+            let copies = self.edge.copies.as_ref().and_then(Copies::left);
+            let looks = [self.edge.holders.left(now), self.edge.cores.left(now), self.edge.writers.left(now), copies];
             let timeout = looks.into_iter().flatten().fold(timeout, |timeout, look| timeout.min(look.max(window)));
+            let timeout = if self.edge.containers.is_waiting() { timeout.min(LOOKING) } else { timeout };
             self.sensor.rings.wait(Some(wake), timeout).map_err(PipelineError::Poll)?;
-            let stop = stops(wake).map_err(PipelineError::Poll)?;
+            let stop = wake::stops(wake).map_err(PipelineError::Poll)?;
             self.obey();
             self.turn();
             if stop {
@@ -277,9 +310,9 @@ impl Pipeline {
         let until = clock::now();
         loop {
             let drained = self.drain();
-            let [hits, life] = self.flow.newest;
-            let read = |ring, newest| !drained.may_be_left(ring) || newest >= until;
-            if drained.is_nothing() || (read(Ring::Hits, hits) && read(Ring::Life, life)) {
+            let newest = self.flow.newest;
+            let read = |ring: Ring| !drained.may_be_left(ring) || newest[ring as usize] >= until;
+            if drained.is_nothing() || [Ring::Hits, Ring::Life, Ring::Trail].into_iter().all(read) {
                 break;
             }
         }
@@ -295,11 +328,17 @@ impl Pipeline {
 
     fn turn(&mut self) {
         let drained = self.drain();
+        // First of all: what a carrier closes before that is told at its end only.
+        if std::mem::take(&mut self.flow.carriers) {
+            self.watch_writes(true);
+        }
+        // Many a program ends soon.
+        self.edge.starts.look(self.flow.cut.drain(..));
         self.apply_watchset(false);
         let now = clock::now();
         // A hit must not go on before the forks and execs before it, of which some may not have been read yet: a reader that
         // nobody saw start is a stranger.
-        let [_, life] = self.flow.newest;
+        let life = self.flow.newest[Ring::Life as usize];
         let read = if drained.may_be_left(Ring::Life) { life.min(now) } else { now };
         if self.flow.core.is_due(read) {
             self.feed(Input::Time(read));
@@ -308,9 +347,24 @@ impl Pipeline {
             self.look_at_holders(now);
         }
         if let Some(known) = self.edge.known_tokens() {
+            if let Some(images) = &self.edge.images {
+                images.know(Arc::clone(&known));
+            }
+            if let Some(copies) = &self.edge.copies {
+                copies.know(Arc::clone(&known));
+            }
+            let tokens = known.fingerprints().to_vec();
             self.flow.decoder.know(known);
+            self.feed(Input::Searched { time: now, tokens });
         }
-        for input in self.edge.cores.look(now).into_iter().chain(self.edge.looked(now)) {
+        let written = self.edge.writers.look(now);
+        // What is known of tokens comes before what was found of them.
+        let looked = self.edge.looked(now).into_iter().chain(self.edge.scanned());
+        let found = self.edge.cores.look(now).into_iter().chain(looked).chain(written);
+        let found = found.chain(self.edge.contained());
+        let mut found: Vec<Input> = found.chain(self.edge.remaining(now)).collect();
+        found.extend(self.edge.starts.found());
+        for input in found {
             self.feed(input);
         }
         for (kind, count) in self.flow.core.counted() {
@@ -332,6 +386,17 @@ impl Pipeline {
             tracing::warn!(probe = gap.hook.label(), reason = gap.reason, "reads are not watched in one of their ways");
         }
         events::ReadsWatched(self.sensor.watches_reads()).emit(&self.edge.metrics);
+    }
+
+    /// Watches closes, or no longer.
+    fn watch_writes(&mut self, wanted: bool) {
+        for gap in self.sensor.watch_writes(wanted) {
+            tracing::warn!(
+                probe = gap.hook.label(),
+                reason = gap.reason,
+                "closes are not watched in one of their ways"
+            );
+        }
     }
 
     /// Files of stores that were open before the agent started.
@@ -407,62 +472,9 @@ impl Pipeline {
             self.feed(Input::Probe { time: clock::now(), probe: probe.to_owned(), failure: proof.failure });
         }
     }
-
-    /// Looks at what was lost since the last time.
-    fn health(&mut self) {
-        let before = self.clock;
-        self.clock.resample();
-        if self.clock != before {
-            self.feed(Input::Clock(self.clock));
-        }
-        self.sensor.flush_log();
-        let kernel = self
-            .sensor
-            .lost()
-            .map(|lost| lost.into_iter().map(|(reason, _, total)| (reason, total)).collect())
-            .inspect_err(|error| tracing::warn!(%error, "the kernel's loss counters could not be read"))
-            .ok();
-        let losses = Losses { time: clock::now(), kernel, busy: self.sensor.misses(), unwatched: self.edge.unwatched };
-        self.feed(Input::Losses(losses));
-        let evicted = self.flow.world.take_evicted();
-        if evicted > 0 {
-            events::TableEvicted { table: "packages", count: evicted }.emit(&self.edge.metrics);
-        }
-        events::ProcessesTracked(self.flow.core.tracked()).emit(&self.edge.metrics);
-        events::TokenAges(&self.flow.core.token_ages(clock::now())).emit(&self.edge.metrics);
-        if let Some(recorder) = &mut self.flow.recorder {
-            recorder.flush();
-        }
-        self.watch_recorder();
-    }
-
-    fn watch_recorder(&mut self) {
-        let Some(new) = self.flow.recorder.as_mut().and_then(Recorder::trouble) else { return };
-        events::CaptureCut(&new).emit(&self.edge.metrics);
-        let before = self.trouble.take();
-        let (lost, failure) = before.map_or((0, None), |before| (before.lost, before.failure));
-        self.trouble = Some(Trouble { lost: lost + new.lost, failure: failure.or(new.failure), ..new });
-    }
 }
 
 fn record(recording: Recording, setup: &Setup, host: &Host) -> Result<Recorder, PipelineError> {
     let Recording { place, rules } = recording;
     Recorder::start(place, &Header::new(setup, host, rules)).map_err(PipelineError::Record)
-}
-
-/// Takes what was written to `wake`. Is it to end?
-fn stops(wake: &OwnedFd) -> io::Result<bool> {
-    let mut bytes = [0; 64];
-    if !readable(wake)? {
-        return Ok(false);
-    }
-    let count = rustix::io::read(wake, &mut bytes)?;
-    Ok(count == 0 || bytes[..count].iter().any(|byte| *byte != WAKE_ORDER))
-}
-
-fn readable(wake: &OwnedFd) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(wake, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(!fds[0].revents().is_empty())
 }

@@ -14,7 +14,8 @@ use crate::{
     },
     catalogue::Catalogue,
     finding::{model::Salt, ocsf::Host},
-    history::Database,
+    history::{Bounds, Database, bell::Bell},
+    lineage::names::Service,
     policy::Policy,
     probe::keys::KeysError,
     telemetry::metrics::Metrics,
@@ -27,6 +28,8 @@ pub struct Parts {
     pub catalogue: Arc<Catalogue>,
     /// The exceptions.
     pub policy: Policy,
+    /// Knows users who are not in the local file.
+    pub names: Service,
     /// Whose accesses are reported.
     pub scope: Scope,
     /// What findings say of the machine, and rules ask for.
@@ -37,24 +40,28 @@ pub struct Parts {
     pub salt: Salt,
     /// Counters.
     pub metrics: Metrics,
-    /// Takes the findings.
-    pub findings: mpsc::SyncSender<Report>,
+    /// Takes findings and reads, if anybody wants them beside the history.
+    pub findings: Option<mpsc::SyncSender<Report>>,
     /// What it is told while it runs; [`Pipeline::run`] is woken for it.
     pub orders: mpsc::Receiver<Order>,
     /// Where to record, if anywhere.
     pub recording: Option<Recording>,
     /// State directory with the record of decoys.
     pub state: PathBuf,
-    /// The key of fingerprints and the history, if tokens are to be followed.
+    /// The history, and the key of fingerprints, if anything is to be kept.
     pub follow: Option<Follow>,
 }
 
-/// What it takes to follow tokens.
+/// What it takes to keep what is found, and to follow tokens.
 pub struct Follow {
-    /// Makes fingerprints.
-    pub key: Key,
-    /// What was known before; `None` where it cannot be kept.
-    pub history: Option<Database>,
+    /// Makes fingerprints; without it no token is followed.
+    pub key: Option<Key>,
+    /// What was known before, and where findings go out from.
+    pub history: Database,
+    /// How much of it is kept.
+    pub bounds: Bounds,
+    /// Wakes the sinks.
+    pub bell: Bell,
 }
 
 /// What a running pipeline is told to do.
@@ -90,6 +97,12 @@ pub enum PipelineError {
     /// The recording could not start.
     #[error("start the recording: {0}")]
     Record(io::Error),
+    /// A thread that looks at containers or images could not start.
+    #[error("start looking at containers: {0}")]
+    Containers(io::Error),
+    /// The thread that looks at what programs were started with could not start.
+    #[error("start looking at what programs were started with: {0}")]
+    Starts(io::Error),
     /// A thread that follows tokens could not start.
     #[error("start following tokens: {0}")]
     Tokens(io::Error),

@@ -2,7 +2,7 @@
 //! holds up the rings; what is found goes to the core as [`Input::Looked`]. The tokens themselves never leave this thread.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -20,13 +20,14 @@ use crate::{
         model::Role,
     },
     detect::lifecycle::{Exposed, Look, Tracked},
+    history::model::{MOST_LEFT, Sealed},
     posture::{self, Expected, gather::Gatherer, view::View},
     telemetry::{events, metrics::Metrics},
     token::{
         extract::{Content, extract_all},
-        fingerprint::Key,
+        fingerprint::{Fingerprint, Key},
         read,
-        scan::{NeedleSet, Needles},
+        scan::{NONCE, NeedleSet, Needles},
         secret::Secret,
     },
 };
@@ -85,22 +86,32 @@ impl Request {
     }
 }
 
+/// What the thread is asked for.
+enum Asked {
+    /// What lies in this file?
+    Look(Request),
+    /// Have it written down how this token is recognised: copies of it are known.
+    Keep(Fingerprint),
+}
+
 /// The thread, as the pipeline sees it.
 pub(super) struct Tokens {
-    requests: mpsc::SyncSender<Request>,
+    requests: mpsc::SyncSender<Asked>,
     looks: mpsc::Receiver<Look>,
     known: mpsc::Receiver<Arc<NeedleSet>>,
+    sealed: mpsc::Receiver<Sealed>,
 }
 
 impl Tokens {
-    /// Starts the thread.
+    /// Starts the thread; `left` is how tokens were recognised before, the longest ago first.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(catalogue: Arc<Catalogue>, key: Key, metrics: Metrics) -> io::Result<Self> {
+    pub(super) fn start(catalogue: Arc<Catalogue>, key: Key, left: Vec<Needles>, metrics: Metrics) -> io::Result<Self> {
         let (requests, receive) = mpsc::sync_channel(FILES);
         let (send, looks) = mpsc::sync_channel(1024);
         let (tell, known) = mpsc::channel();
+        let (seal, sealed) = mpsc::sync_channel(MOST_LEFT);
         let looker = Looker {
             catalogue,
             key,
@@ -108,17 +119,33 @@ impl Tokens {
             files: HashMap::new(),
             due: BTreeMap::new(),
             needles: HashMap::new(),
+            changed: !left.is_empty(),
+            kept: left.iter().map(|needles| needles.fingerprint).collect(),
+            left: left.into(),
             looks: send,
             known: tell,
+            sealed: seal,
         };
         thread::Builder::new().name("tokens".into()).spawn(move || looker.run(&receive))?;
-        Ok(Self { requests, looks, known })
+        Ok(Self { requests, looks, known, sealed })
+    }
+
+    /// Has it written down how a token is recognised: a copy of it is known. A full queue leaves it to the next copy.
+    pub(super) fn keep(&self, token: Fingerprint) {
+        if self.requests.try_send(Asked::Keep(token)).is_err() {
+            tracing::debug!("how a token is recognised is written down with its next copy");
+        }
+    }
+
+    /// What is to be written down since the last call.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = Sealed> {
+        self.sealed.try_iter()
     }
 
     /// Has a file looked at. A full queue leaves it to the next look at all names.
     pub(super) fn look(&self, request: Option<Request>) {
         if let Some(request) = request
-            && self.requests.try_send(request).is_err()
+            && self.requests.try_send(Asked::Look(request)).is_err()
         {
             tracing::debug!("too many stores wait to be looked at; the next look at all names takes them in");
         }
@@ -176,24 +203,35 @@ struct Looker {
     due: BTreeMap<(Instant, PathBuf), ()>,
     /// How to recognise the tokens of each file.
     needles: HashMap<PathBuf, Vec<Needles>>,
+    /// The same of tokens that lie in no store any more, the latest last: copies of them may be good for long after.
+    left: VecDeque<Needles>,
+    /// Those of which it is written down, or cannot be. Begun anew where there are too many: then some are written once more.
+    kept: HashSet<Fingerprint>,
+    /// The tokens that are looked for are others than was told.
+    changed: bool,
     looks: mpsc::SyncSender<Look>,
     known: mpsc::Sender<Arc<NeedleSet>>,
+    sealed: mpsc::SyncSender<Sealed>,
 }
 
 impl Looker {
     /// Works until nobody asks any more.
-    fn run(mut self, requests: &mpsc::Receiver<Request>) {
+    fn run(mut self, requests: &mpsc::Receiver<Asked>) {
         let mut next = Instant::now() + LOOK;
         loop {
             let now = Instant::now();
             let due = self.due.first_key_value().map_or(next, |((at, _), ())| next.min(*at));
-            match requests.recv_timeout(due.saturating_duration_since(now)) {
-                Ok(request) => {
-                    self.take(request);
-                    requests.try_iter().for_each(|request| self.take(request));
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            let asked = match requests.recv_timeout(due.saturating_duration_since(now)) {
+                Ok(asked) => Some(asked),
+                Err(mpsc::RecvTimeoutError::Timeout) => None,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            for asked in asked.into_iter().chain(requests.try_iter()) {
+                match asked {
+                    Asked::Look(request) => self.take(request),
+                    Asked::Keep(token) if self.keep(token).is_err() => return,
+                    Asked::Keep(_) => {}
+                }
             }
             if Instant::now() >= next {
                 self.look_at_all();
@@ -229,7 +267,6 @@ impl Looker {
     }
 
     fn look_at_due(&mut self) -> Result<(), Ended> {
-        let mut changed = false;
         let view = View::open(Path::new("/")).ok();
         let mut gatherer = view.as_ref().map(Gatherer::new);
         while let Some(entry) = self.due.first_entry() {
@@ -260,14 +297,58 @@ impl Looker {
             } else {
                 self.needles.insert(path, needles.clone())
             };
-            changed |= before.unwrap_or_default() != needles;
+            let before = before.unwrap_or_default();
+            self.changed |= before != needles;
+            for before in before {
+                self.leave(before)?;
+            }
             self.looks.send(look).map_err(|_| Ended)?;
         }
-        if changed {
-            let known = NeedleSet::new(&self.key, self.needles.values().flatten());
+        if std::mem::take(&mut self.changed) {
+            // Those that lie in stores first: where there are too many, the others are left out.
+            let known = NeedleSet::new(&self.key, self.needles.values().flatten().chain(&self.left));
             self.known.send(Arc::new(known)).map_err(|_| Ended)?;
         }
         Ok(())
+    }
+
+    /// A token may have left its store.
+    fn leave(&mut self, needles: Needles) -> Result<(), Ended> {
+        let same = |known: &Needles| known.fingerprint == needles.fingerprint;
+        if self.needles.values().flatten().any(same) {
+            return Ok(());
+        }
+        self.left.retain(|known| !same(known));
+        if self.left.len() >= MOST_LEFT {
+            self.left.pop_front();
+            events::TableEvicted { table: "tokens_left", count: 1 }.emit(&self.metrics);
+        }
+        // Also where it was before: of those that are written down the longest ago goes first.
+        self.seal(&needles)?;
+        self.left.push_back(needles);
+        Ok(())
+    }
+
+    /// Copies of a token are known: it has to be recognised also when it leaves its store while no agent runs.
+    fn keep(&mut self, token: Fingerprint) -> Result<(), Ended> {
+        if self.kept.contains(&token) {
+            return Ok(());
+        }
+        let known = self.needles.values().flatten().chain(&self.left).find(|known| known.fingerprint == token);
+        known.cloned().map_or(Ok(()), |needles| self.seal(&needles))
+    }
+
+    fn seal(&mut self, needles: &Needles) -> Result<(), Ended> {
+        if self.kept.len() >= MOST_LEFT {
+            self.kept.clear();
+        }
+        let fingerprint = needles.fingerprint;
+        self.kept.insert(fingerprint);
+        let mut nonce = [0; NONCE];
+        let random = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty());
+        let sealed = random.ok().filter(|length| *length == NONCE).and_then(|_| needles.seal(&self.key, nonce));
+        let Some(needles) = sealed else { return Ok(()) };
+        self.sealed.send(Sealed { fingerprint, needles, at: Timestamp::now() }).map_err(|_| Ended)
     }
 
     /// What lies in a file now, and how to recognise it elsewhere.

@@ -7,8 +7,13 @@ use std::{
 
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
-use super::core::{User, World};
+use super::{
+    containers::Names,
+    core::{User, World},
+    hosts,
+};
 use crate::{
+    container::model::Named,
     ingest::{clock, observation::KernelTime},
     kernel::file_id,
     lineage::{
@@ -16,7 +21,7 @@ use crate::{
         container::Membership,
         identity::InterpreterRules,
         loaded::{Linkage, Place},
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         package::{
             Owner, Owners,
             lookup::{Asked, Packages},
@@ -32,31 +37,27 @@ pub(super) struct Live {
     writables: Writables,
     users: Option<Users>,
     packages: Packages,
+    containers: Names,
 }
 
 impl Live {
-    /// Reads the user database. `keep` are the environment variables that are taken from processes.
+    /// `keep` are the environment variables that are taken from processes.
     #[must_use]
-    pub(super) fn new(keep: HashSet<String>) -> Self {
+    pub(super) fn new(keep: HashSet<String>, containers: Names, users: Option<Users>) -> Self {
         let mut packages = Packages::new("/");
         packages.prepare();
         Self {
             backfill: Backfill::new(InterpreterRules::default(), keep),
             writables: Writables::new(backfill::tick_ns()),
             packages,
-            users: Users::load().inspect_err(|error| tracing::warn!(%error, "users stay numbers")).ok(),
+            containers,
+            users,
         }
     }
 
     /// Entries pushed out of bounded tables since the last call.
     pub(super) fn take_evicted(&self) -> u64 {
         self.packages.take_evicted()
-    }
-
-    /// Homes of the user database.
-    #[must_use]
-    pub(super) fn homes(&self) -> Vec<PathBuf> {
-        self.users.iter().flat_map(Users::homes).map(|home| home.path).collect()
     }
 
     /// What runs already.
@@ -128,12 +129,20 @@ impl World for Live {
         Some(User { name: user.name.clone(), home: user.home.clone() })
     }
 
+    fn host(&mut self, address: std::net::IpAddr) -> Option<String> {
+        hosts::name_of(address, &hosts::read()?)
+    }
+
     fn mount_point(&mut self, device: u32) -> Option<PathBuf> {
         file_id::Mounts::top(device)
     }
 
     fn file(&mut self, path: &Path) -> Option<FileId> {
         file_id::of(path).ok()
+    }
+
+    fn named(&mut self, container: &Container) -> Named {
+        self.containers.of(container)
     }
 
     fn now(&mut self) -> KernelTime {

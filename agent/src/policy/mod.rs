@@ -107,7 +107,7 @@ impl Policy {
     /// Does a restriction cover the reading of one of the stores that share the file?
     fn restricts_any(&self, access: &Access) -> bool {
         match &access.target {
-            Target::Store { stores, .. } | Target::Service { stores, .. } => {
+            Target::Store { stores, .. } | Target::Service { stores, .. } | Target::Copy { stores, .. } => {
                 stores.iter().any(|store| self.restricts(access, store).is_some())
             }
             Target::Process(..) => false,

@@ -148,8 +148,10 @@ impl Rule {
 
     fn covers_target(&self, subject: &Subject<'_>) -> bool {
         match (&subject.access.target, subject.store) {
-            (Target::Store { .. } | Target::Service { .. }, Some(store)) => self.covers_store(store),
-            (Target::Store { stores, .. } | Target::Service { stores, .. }, None) => {
+            (Target::Store { .. } | Target::Service { .. } | Target::Copy { .. }, Some(store)) => {
+                self.covers_store(store)
+            }
+            (Target::Store { stores, .. } | Target::Service { stores, .. } | Target::Copy { stores, .. }, None) => {
                 stores.iter().any(|store| self.covers_store(store))
             }
             (Target::Process(how, ..), _) => {

@@ -45,6 +45,20 @@ impl View {
         Ok(Self { root: root.map_err(|error| failed(error.into()))?, at: absolute })
     }
 
+    /// Everything below `directory`, which is below `top` with no link on the way there: whoever can write in `top` does not
+    /// lead us elsewhere. Links in the path of `top` itself are followed.
+    ///
+    /// # Errors
+    /// It is not below `top`, is no directory, a link is on the way, or it may not be opened.
+    pub fn below(top: &Path, directory: &Path) -> Result<Self, ViewError> {
+        let failed = |error: io::Error| ViewError { at: crate::finding::visible::path(directory), error };
+        let outer = Self::open(top)?;
+        let rest = directory.strip_prefix(top).map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let root = outer.resolve(rest, flags, ResolveFlags::NO_SYMLINKS).map_err(failed)?;
+        Ok(Self { root, at: outer.at.join(rest) })
+    }
+
     /// Where it is, on this machine.
     #[must_use]
     pub fn at(&self) -> &Path {
@@ -181,6 +195,26 @@ mod tests {
         }
         assert_eq!(view.read(Path::new("/out"), 100).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(view.file(Path::new("/absolute"), false).is_err(), "a link where none is wanted");
+    }
+
+    #[test]
+    fn no_link_leads_to_another_directory() {
+        let outer = tempfile::tempdir().unwrap();
+        let top = outer.path().join("storage");
+        fs::create_dir_all(top.join("overlay/one/diff")).unwrap();
+        fs::write(top.join("overlay/one/diff/file"), "inside").unwrap();
+        fs::create_dir_all(top.join("overlay/two")).unwrap();
+        symlink("../one/diff", top.join("overlay/two/diff")).unwrap();
+        symlink("one", top.join("overlay/three")).unwrap();
+        symlink(&top, outer.path().join("moved")).unwrap();
+        for top in [top.clone(), outer.path().join("moved")] {
+            let view = View::below(&top, &top.join("overlay/one/diff")).unwrap();
+            assert_eq!(view.read(Path::new("/file"), 100).unwrap(), b"inside");
+            for other in ["overlay/two/diff", "overlay/three/diff", "overlay/one/diff/file"] {
+                assert!(View::below(&top, &top.join(other)).is_err(), "{other}");
+            }
+        }
+        assert!(View::below(&top, outer.path()).is_err(), "not below it");
     }
 
     #[test]

@@ -49,6 +49,10 @@ impl Row {
 const NO_PLACE: Sees = Sees::No("no event in the kernel carries the file");
 const HELD: Sees = Sees::If("read hooks are attached, which they are within about 20 ms after somebody holds the file");
 
+const CARRIES: Sees = Sees::If(
+    "within ten minutes of the read; when it opens the file, when it opens the store to read with its output in the file, and when it ends with it open (two files), always; when it closes it, once the hooks on closes are attached: some milliseconds after the first read in ten minutes",
+);
+
 /// The table.
 pub const ROWS: &[Row] = &[
     Row::all("open, openat, openat2, creat by 64-bit programs, whatever name leads to the file", Sees::Yes),
@@ -92,6 +96,8 @@ pub const ROWS: &[Row] = &[
         "the close of a store that was open for writing",
         Sees::If("within a second; in between it is looked at from outside"),
     ),
+    Row::all("a file that a process writes which has read a store, or could have been given what was read", CARRIES),
+    Row::all("a connection of such a process", Sees::If("within ten minutes of the read; as below")),
     Row::all(
         "connect to the socket of an agent, whatever name leads to it; to a metadata address, over TCP or a connected UDP socket",
         Sees::Yes,
@@ -107,7 +113,13 @@ pub const ROWS: &[Row] = &[
         tracepoint: Sees::No("the socket tells whom it is connected to"),
     },
     Row::all(
-        "data sent to a metadata address without connect; sockets without a file (abstract names), datagram sockets; a connection that another process made and passed on",
+        "what such a process sends to an address without a connection, and what name servers answer it",
+        Sees::If(
+            "the hooks for it are attached: some milliseconds after the first read in ten minutes; answers by `recvfrom`, `recvmsg` and `recvmmsg`",
+        ),
+    ),
+    Row::all(
+        "data sent to a metadata address without connect, while nobody carries a token; sockets without a file (abstract names), datagram sockets; a connection that another process made and passed on",
         Sees::No("nothing is asked of the kernel that names a file or a watched address"),
     ),
     Row::all("below the file system: block devices, snapshots, swap", Sees::No("the store is not opened")),

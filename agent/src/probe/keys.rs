@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use tokenhound_common::{
     limits::MAX_FILE_IDS,
     record::FileId,
-    watch::{Address, FileKey, FileWatch, Filter, NameKey, Role, Shape},
+    watch::{Address, FileKey, FileWatch, Filter, NameKey, NameWatch, Role, Shape},
 };
 
 /// Why watch keys could not be set.
@@ -68,9 +68,10 @@ impl Keys {
     /// # Errors
     ///
     /// When the kernel refuses an update.
-    pub fn watch_names(&mut self, keys: &[NameKey], bits: &Filter) -> Result<(), KeysError> {
-        for key in keys {
-            self.name_keys.insert(key, 1, 0).map_err(|source| KeysError::Update { name: "NAME_KEYS", source })?;
+    pub fn watch_names(&mut self, keys: &[(NameKey, NameWatch)], bits: &Filter) -> Result<(), KeysError> {
+        for (key, watch) in keys {
+            let inserted = self.name_keys.insert(key, watch.0, 0);
+            inserted.map_err(|source| KeysError::Update { name: "NAME_KEYS", source })?;
         }
         let merge = |all: &mut [u8], new: &[u8]| all.iter_mut().zip(new).for_each(|(byte, new)| *byte |= new);
         merge(&mut self.bits.names, &bits.names);

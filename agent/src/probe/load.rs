@@ -8,10 +8,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     maps::{Array, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{
-        BtfTracePoint, FEntry, Lsm, Program, ProgramError, TracePoint, fentry::FEntryLinkId, lsm::LsmLinkId,
-        tp_btf::BtfTracePointLinkId, trace_point::TracePointLinkId,
-    },
+    programs::ProgramError,
 };
 use tokenhound_common::{fields::Offsets, loss::Reason};
 
@@ -24,11 +21,13 @@ use crate::{
         offsets::{self, OffsetError, Resolved},
     },
     probe::{
+        carriers::Carriers,
         holders::Holders,
         keys::{Keys, KeysError},
+        link,
+        on_demand::OnDemand,
         patch::{self, PatchError},
-        plan::{self, Attach, Gap, Hook, Plan, PlanError},
-        reads::Reads,
+        plan::{self, Gap, Plan, PlanError},
         selftest,
     },
 };
@@ -115,6 +114,9 @@ fn program_error(error: &ProgramError) -> String {
     }
 }
 
+/// Times that the rings are read in one go before there is something else to do.
+const EARLY_GOES: usize = 16;
+
 /// Attached programs and the maps they share with us. Programs detach when it is dropped.
 pub struct Sensor {
     /// What was found out about the kernel.
@@ -131,11 +133,14 @@ pub struct Sensor {
     pub keys: Keys,
     /// Processes that have a watched file open.
     pub holders: Holders,
+    /// Processes that carry the content of stores.
+    pub carriers: Carriers,
     /// Records that were read while probes were proven and still have to be worked on.
     pub early: Vec<(Ring, Vec<u8>)>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     pub(super) ebpf: Ebpf,
-    reads: Reads,
+    reads: OnDemand,
+    writes: OnDemand,
     lost: PerCpuArray<MapData, u64>,
     repeated: PerCpuArray<MapData, u64>,
     proving: Array<MapData, u32>,
@@ -160,7 +165,7 @@ impl Sensor {
         drop(btf);
         let types = aya::Btf::from_sys_fs()?;
         for hook in plan::LIFE {
-            attach(&mut ebpf, &types, hook)?;
+            link::attach(&mut ebpf, &types, hook)?;
         }
         let array = |ebpf: &mut Ebpf, name| {
             PerCpuArray::try_from(take(ebpf, name)?).map_err(|source| LoadError::Map { name, source })
@@ -175,7 +180,7 @@ impl Sensor {
             plan: candidates[0].clone(),
             refused: Vec::new(),
             missing,
-            rings: Rings::new(ring(&mut ebpf, "HITS")?, ring(&mut ebpf, "LIFE")?),
+            rings: Rings::new(ring(&mut ebpf, "HITS")?, ring(&mut ebpf, "LIFE")?, ring(&mut ebpf, "TRAIL")?),
             keys: Keys::new(
                 take(&mut ebpf, ".bss.filter")?,
                 take(&mut ebpf, "FILE_IDS")?,
@@ -184,12 +189,15 @@ impl Sensor {
             )?,
             holders: Holders::new(take(&mut ebpf, "HOLDERS")?)
                 .map_err(|source| LoadError::Map { name: "HOLDERS", source })?,
+            carriers: Carriers::new(take(&mut ebpf, "CARRIERS")?, take(&mut ebpf, ".bss.armed")?)
+                .map_err(|source| LoadError::Map { name: "CARRIERS", source })?,
             early: Vec::new(),
             logger,
             lost: array(&mut ebpf, "LOST")?,
             repeated: array(&mut ebpf, "REPEATED")?,
             proving,
-            reads: Reads::default(),
+            reads: OnDemand::default(),
+            writes: OnDemand::default(),
             ebpf,
         };
         sensor.choose(candidates, &types, wanted.is_some())?;
@@ -221,10 +229,10 @@ impl Sensor {
         let Some(hook) = plan.hooks.iter().copied().find(|hook| plan::makes(*hook)) else {
             return Err("it has no hook for opens".into());
         };
-        let link = attach(&mut self.ebpf, types, hook).map_err(|error| error.to_string())?;
+        let link = link::attach(&mut self.ebpf, types, hook).map_err(|error| error.to_string())?;
         self.plan = plan.clone();
         if let Err(failure) = selftest::fires(self, hook) {
-            detach(&mut self.ebpf, link);
+            link::detach(&mut self.ebpf, link);
             return Err(failure);
         }
         Ok(())
@@ -236,18 +244,32 @@ impl Sensor {
         let rest = plan.hooks.iter().filter(|hook| !plan::LIFE.contains(hook) && !plan::makes(**hook));
         let mut refused = Vec::new();
         for hook in rest {
-            if let Err(error) = attach(&mut self.ebpf, types, *hook) {
+            if let Err(error) = link::attach(&mut self.ebpf, types, *hook) {
                 refused.push(Gap { hook: *hook, reason: error.to_string() });
             }
+            self.keep_early();
         }
-        for hook in &plan.reads {
-            if let Err(error) = load(&mut self.ebpf, types, *hook) {
+        for hook in plan.reads.iter().chain(&plan.writes) {
+            if let Err(error) = link::load(&mut self.ebpf, types, *hook) {
                 refused.push(Gap { hook: *hook, reason: error.to_string() });
             }
+            self.keep_early();
         }
         self.plan.hooks.retain(|hook| refused.iter().all(|gap| gap.hook != *hook));
         self.plan.reads.retain(|hook| refused.iter().all(|gap| gap.hook != *hook));
+        self.plan.writes.retain(|hook| refused.iter().all(|gap| gap.hook != *hook));
         self.refused = refused;
+    }
+
+    /// Takes over what the rings hold: process life is told already, and a storm of it fills its ring while programs are loaded
+    /// and proven. How much is read in one go is bounded, and the rings hold no more than a few goes.
+    pub(super) fn keep_early(&mut self) {
+        for _ in 0..EARLY_GOES {
+            let early = &mut self.early;
+            if self.rings.drain(|ring, bytes| early.push((ring, bytes.to_vec()))).is_nothing() {
+                break;
+            }
+        }
     }
 
     /// Attaches the hooks for reads, or takes them away again. Returns those that could not be attached.
@@ -261,6 +283,31 @@ impl Sensor {
         }
         self.reads.detach(&mut self.ebpf, &hooks);
         Vec::new()
+    }
+
+    /// Waits until hooks that were taken away are gone, and the thread that takes them away.
+    pub fn settle(&self) {
+        self.reads.settle();
+        self.writes.settle();
+    }
+
+    /// Attaches the hooks for closes, or takes them away again. Returns those that could not be attached.
+    pub fn watch_writes(&mut self, wanted: bool) -> Vec<Gap> {
+        if wanted == self.writes.attached() {
+            return Vec::new();
+        }
+        let hooks = self.plan.writes.clone();
+        if wanted {
+            return self.writes.attach(&mut self.ebpf, &hooks);
+        }
+        self.writes.detach(&mut self.ebpf, &hooks);
+        Vec::new()
+    }
+
+    /// Whether closes are watched now.
+    #[must_use]
+    pub fn watches_writes(&self) -> bool {
+        self.writes.attached()
     }
 
     /// Whether reads are watched now.
@@ -350,89 +397,6 @@ fn object(btf: &Btf, offsets: &Offsets) -> Result<Ebpf, LoadError> {
         .override_global("SETATTR_DENTRY_LSM", &setattr_lsm, true)
         .override_global("RING_ARGUMENTS", &ring_arguments, true)
         .load(&object)?)
-}
-
-/// A program where it is attached.
-pub(super) enum Link {
-    Call(&'static str, TracePointLinkId),
-    Lsm(&'static str, LsmLinkId),
-    Fentry(&'static str, FEntryLinkId),
-    Typed(&'static str, BtfTracePointLinkId),
-}
-
-fn failed(operation: &'static str, program: &'static str) -> impl Fn(ProgramError) -> LoadError {
-    move |source| LoadError::Program { operation, program, source }
-}
-
-/// A program of the object by its type.
-fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, LoadError>
-where
-    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = ebpf.program_mut(name).ok_or(LoadError::Missing { kind: "program", name })?;
-    program.try_into().map_err(failed("find", name))
-}
-
-/// Loads a hook's program, unless another hook has.
-pub(super) fn load(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<(), LoadError> {
-    let name = hook.program;
-    let loaded = match hook.attach {
-        Attach::Typed(event) => program::<BtfTracePoint>(ebpf, name)?.load(event, types),
-        Attach::Lsm(place) => program::<Lsm>(ebpf, name)?.load(place, types),
-        Attach::Fentry(function) => program::<FEntry>(ebpf, name)?.load(function, types),
-        Attach::Call(_) => program::<TracePoint>(ebpf, name)?.load(),
-    };
-    match loaded {
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        Err(source) => Err(failed("load", name)(source)),
-    }
-}
-
-/// Unloads a hook's program.
-pub(super) fn unload(ebpf: &mut Ebpf, hook: Hook) -> Result<(), LoadError> {
-    let name = hook.program;
-    match hook.attach {
-        Attach::Typed(_) => program::<BtfTracePoint>(ebpf, name)?.unload(),
-        Attach::Lsm(_) => program::<Lsm>(ebpf, name)?.unload(),
-        Attach::Fentry(_) => program::<FEntry>(ebpf, name)?.unload(),
-        Attach::Call(_) => program::<TracePoint>(ebpf, name)?.unload(),
-    }
-    .map_err(failed("unload", name))
-}
-
-/// Attaches a loaded program.
-pub(super) fn link(ebpf: &mut Ebpf, hook: Hook) -> Result<Link, LoadError> {
-    let name = hook.program;
-    let linked = match hook.attach {
-        Attach::Typed(_) => program::<BtfTracePoint>(ebpf, name)?.attach().map(|id| Link::Typed(name, id)),
-        Attach::Lsm(_) => program::<Lsm>(ebpf, name)?.attach().map(|id| Link::Lsm(name, id)),
-        Attach::Fentry(_) => program::<FEntry>(ebpf, name)?.attach().map(|id| Link::Fentry(name, id)),
-        Attach::Call(event) => {
-            program::<TracePoint>(ebpf, name)?.attach("syscalls", event).map(|id| Link::Call(name, id))
-        }
-    };
-    linked.map_err(failed("attach", name))
-}
-
-/// Loads and attaches.
-fn attach(ebpf: &mut Ebpf, types: &aya::Btf, hook: Hook) -> Result<Link, LoadError> {
-    load(ebpf, types, hook)?;
-    link(ebpf, hook)
-}
-
-/// Takes a program away. That it is gone already is as good.
-pub(super) fn detach(ebpf: &mut Ebpf, link: Link) {
-    let outcome = match link {
-        Link::Call(name, id) => program::<TracePoint>(ebpf, name).map(|program| program.detach(id)),
-        Link::Lsm(name, id) => program::<Lsm>(ebpf, name).map(|program| program.detach(id)),
-        Link::Fentry(name, id) => program::<FEntry>(ebpf, name).map(|program| program.detach(id)),
-        Link::Typed(name, id) => program::<BtfTracePoint>(ebpf, name).map(|program| program.detach(id)),
-    };
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "a probe could not be taken away"),
-        Err(error) => tracing::warn!(%error, "a probe could not be taken away"),
-    }
 }
 
 /// Before Linux 5.11 maps count against the locked-memory limit. Where it cannot be raised, loading says so itself.

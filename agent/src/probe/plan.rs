@@ -39,6 +39,14 @@ pub enum Purpose {
     Change,
     /// Reads through a descriptor. Attached only while somebody holds a watched file.
     Read,
+    /// Files that a carrier has open when it ends.
+    End,
+    /// Files that carriers have written. Attached only while there are carriers, as the next two.
+    Write,
+    /// What carriers send to an address without a connection.
+    Send,
+    /// What name servers answer carriers.
+    Answer,
 }
 
 /// One place in the kernel where one of our programs is attached.
@@ -61,6 +69,8 @@ impl Hook {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self.attach {
+            // Others hang on the same events.
+            Attach::Call(_) if self.purpose == Purpose::Answer => self.program,
             Attach::Call(event) => event.strip_prefix("sys_").unwrap_or(event),
             _ => self.program,
         }
@@ -76,16 +86,17 @@ impl Hook {
 }
 
 /// Process life, the same on every tier.
-pub const LIFE: [Hook; 4] = [
+pub const LIFE: [Hook; 5] = [
     Hook::new("process_fork", Attach::Typed("sched_process_fork"), Purpose::Life),
     Hook::new("process_exec", Attach::Typed("sched_process_exec"), Purpose::Life),
     Hook::new("process_exit", Attach::Typed("sched_process_exit"), Purpose::Life),
     Hook::new("exec_holder", Attach::Typed("sched_process_exec"), Purpose::Inherit),
+    Hook::new("exit_carrier", Attach::Typed("sched_process_exit"), Purpose::End),
 ];
 
 /// Hooks of the security modules: program on tier `lsm`, hook, program on tier `fentry`, function, purpose. The first
 /// makes the tier.
-const SECURITY: [(&str, &str, &str, &str, Purpose); 14] = [
+const SECURITY: [(&str, &str, &str, &str, Purpose); 15] = [
     ("lsm_file_open", "file_open", "file_open", "security_file_open", Purpose::Open),
     ("lsm_receive", "file_receive", "file_receive", "security_file_receive", Purpose::Receive),
     ("lsm_unix", "unix_stream_connect", "unix_connect", "security_unix_stream_connect", Purpose::Connect),
@@ -100,6 +111,7 @@ const SECURITY: [(&str, &str, &str, &str, Purpose); 14] = [
     ("lsm_move_mount", "move_mount", "move_mount", "security_move_mount", Purpose::Change),
     ("lsm_file_read", "file_permission", "file_read", "security_file_permission", Purpose::Read),
     ("lsm_file_map", "mmap_file", "file_map", "security_mmap_file", Purpose::Read),
+    ("lsm_send", "socket_sendmsg", "socket_send", "security_socket_sendmsg", Purpose::Send),
 ];
 
 /// Memory of a traced process is read: no security module is asked, so this is a function on both of these tiers. The
@@ -110,9 +122,13 @@ pub const PEEK: [Hook; 2] = [
     Hook::new("ptrace_word", Attach::Fentry("generic_ptrace_peekdata"), Purpose::Inspect),
 ];
 
+/// A file is closed for good: `__fput` calls it on every kernel and for every file, and it lies in a file of its own, so that
+/// no compiler puts it into its caller (fs/locks.c).
+const RELEASED: Hook = Hook::new("file_released", Attach::Fentry("locks_remove_file"), Purpose::Write);
+
 /// Tier `tracepoint`. The kernel may have no `open` and `creat`; `openat` makes the tier, because libc uses it for nearly
 /// every open.
-const CALLS: [Hook; 22] = [
+const CALLS: [Hook; 28] = [
     Hook::new("exit_open", Attach::Call("sys_exit_open"), Purpose::Open),
     Hook::new("exit_openat", Attach::Call(OPENAT), Purpose::Open),
     Hook::new("exit_openat2", Attach::Call("sys_exit_openat2"), Purpose::Open),
@@ -135,6 +151,20 @@ const CALLS: [Hook; 22] = [
     Hook::new("enter_read", Attach::Call("sys_enter_copy_file_range"), Purpose::Read),
     Hook::new("enter_sendfile", Attach::Call("sys_enter_sendfile64"), Purpose::Read),
     Hook::new("enter_mmap", Attach::Call("sys_enter_mmap"), Purpose::Read),
+    Hook::new("enter_close", Attach::Call("sys_enter_close"), Purpose::Write),
+    Hook::new("enter_dup", Attach::Call("sys_enter_dup2"), Purpose::Write),
+    Hook::new("enter_dup", Attach::Call("sys_enter_dup3"), Purpose::Write),
+    Hook::new("exit_sendto", Attach::Call("sys_exit_sendto"), Purpose::Send),
+    Hook::new("exit_sendmsg", Attach::Call("sys_exit_sendmsg"), Purpose::Send),
+    Hook::new("exit_sendmmsg", Attach::Call("sys_exit_sendmmsg"), Purpose::Send),
+];
+
+/// What has arrived, on every tier: no security module is asked about that. `read` is left out: it is called for everything else
+/// much more often.
+const ANSWERS: [Hook; 3] = [
+    Hook::new("answer_recvfrom", Attach::Call("sys_exit_recvfrom"), Purpose::Answer),
+    Hook::new("answer_recvmsg", Attach::Call("sys_exit_recvmsg"), Purpose::Answer),
+    Hook::new("answer_recvmmsg", Attach::Call("sys_exit_recvmmsg"), Purpose::Answer),
 ];
 
 /// Exit of the call that makes the tier.
@@ -145,7 +175,7 @@ pub const RING: &str = "io_uring_complete";
 
 /// Every event of a system call that a hook uses.
 pub fn call_events() -> impl Iterator<Item = &'static str> {
-    CALLS.iter().filter_map(|hook| match hook.attach {
+    CALLS.iter().chain(&ANSWERS).filter_map(|hook| match hook.attach {
         Attach::Call(event) => Some(event),
         _ => None,
     })
@@ -153,7 +183,7 @@ pub fn call_events() -> impl Iterator<Item = &'static str> {
 
 /// Every kernel function that a hook uses.
 pub fn functions() -> impl Iterator<Item = &'static str> {
-    SECURITY.iter().map(|(_, _, _, function, _)| *function).chain(PEEK.iter().map(Hook::place))
+    SECURITY.iter().map(|(_, _, _, function, _)| *function).chain(PEEK.iter().chain([&RELEASED]).map(Hook::place))
 }
 
 /// Every hook of the security modules that a program uses.
@@ -170,6 +200,8 @@ pub struct Plan {
     pub hooks: Vec<Hook>,
     /// Attached only while somebody holds a watched file.
     pub reads: Vec<Hook>,
+    /// Attached only while there are carriers.
+    pub writes: Vec<Hook>,
     /// What this kernel has no place for: what is not seen, and why.
     pub gaps: Vec<Gap>,
     /// Why no better tier was chosen.
@@ -260,10 +292,18 @@ fn plan(facts: &Facts, tier: Tier) -> Result<Plan, String> {
         }
         Tier::Tracepoint => CALLS.to_vec(),
     };
-    let mut plan = Plan { tier, hooks: LIFE.to_vec(), reads: Vec::new(), gaps: Vec::new(), reasons: Vec::new() };
-    for hook in hooks {
+    let mut plan = Plan {
+        tier,
+        hooks: LIFE.to_vec(),
+        reads: Vec::new(),
+        writes: Vec::new(),
+        gaps: Vec::new(),
+        reasons: Vec::new(),
+    };
+    for hook in hooks.into_iter().chain(ANSWERS) {
         match offered(facts, hook) {
             Answer::Yes if hook.purpose == Purpose::Read => plan.reads.push(hook),
+            Answer::Yes if of_carriers(hook) => plan.writes.push(hook),
             Answer::Yes => plan.hooks.push(hook),
             Answer::No(reason) if makes(hook) => return Err(reason),
             Answer::No(reason) => plan.gaps.push(Gap { hook, reason }),
@@ -272,8 +312,13 @@ fn plan(facts: &Facts, tier: Tier) -> Result<Plan, String> {
     Ok(plan)
 }
 
+/// Is it attached only while there are carriers?
+fn of_carriers(hook: Hook) -> bool {
+    matches!(hook.purpose, Purpose::Write | Purpose::Send | Purpose::Answer)
+}
+
 fn security(hook: impl Fn((&'static str, &'static str, &'static str, &'static str, Purpose)) -> Hook) -> Vec<Hook> {
-    SECURITY.into_iter().map(hook).chain(PEEK).collect()
+    SECURITY.into_iter().map(hook).chain(PEEK).chain([RELEASED]).collect()
 }
 
 /// Whether the tier would be a pretence without this hook.
@@ -374,8 +419,9 @@ mod tests {
     #[test]
     fn life_comes_first_and_reads_wait() {
         for plan in candidates(&facts(), None).unwrap() {
-            assert_eq!(plan.hooks[..4], LIFE);
+            assert_eq!(plan.hooks[..LIFE.len()], LIFE);
             assert!(plan.hooks.iter().all(|hook| hook.purpose != Purpose::Read));
+            assert!(plan.writes.iter().all(|hook| of_carriers(*hook)) && !plan.writes.is_empty());
             assert!(plan.reads.iter().all(|hook| hook.purpose == Purpose::Read) && !plan.reads.is_empty());
             assert_eq!(plan.hooks.iter().filter(|hook| makes(**hook)).count(), 1);
         }

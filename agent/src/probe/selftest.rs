@@ -9,21 +9,22 @@ use std::{
 };
 
 use tokenhound_common::{
+    process::ProcessKey,
     record::FileId,
     watch::{FileKey, FileWatch},
 };
 
 use crate::{
     ingest::{
+        clock,
         decode::{Decoded, Decoder},
-        observation::{Object, Observation, Peer, Way},
-        sequence::Ring,
+        observation::{Moment, Object, Observation, Peer, Way},
     },
     kernel::file_id,
     probe::{
-        canary::{Canary, child, descriptors, names, sockets},
+        canary::{Canary, child, descriptors, messages, names, sockets},
         load::Sensor,
-        plan::{self, Attach, Hook, Purpose},
+        plan::{self, Attach, Gap, Hook, Purpose},
     },
 };
 
@@ -76,6 +77,10 @@ impl Scene {
                 descriptors::read(&self.open, call.unwrap_or(if maps { "mmap" } else { "read" }))
             }
             Purpose::Inherit => self.inherit(),
+            Purpose::Write => self.write(call.unwrap_or(place)),
+            Purpose::Send => messages::send(call.unwrap_or("sendto")),
+            Purpose::Answer => messages::answer(call.unwrap_or(place)),
+            Purpose::End => self.end_with_it(),
             Purpose::Connect if bare(place) == "socket_connect" => sockets::address(),
             Purpose::Connect => self.socket.connect(),
             Purpose::Inspect => self.child.inspect(place),
@@ -87,6 +92,18 @@ impl Scene {
     fn inherit(&self) -> std::io::Result<()> {
         let open = File::open(self.file.path())?;
         end_at_once().stdin(open).spawn()?.wait().map(drop)
+    }
+
+    /// Starts a program that has the file open for writing when it ends.
+    fn end_with_it(&self) -> std::io::Result<()> {
+        let open = File::options().append(true).open(self.file.path())?;
+        end_at_once().stdout(open).spawn()?.wait().map(drop)
+    }
+
+    /// Opens the file for writing and closes it by the system call `call`.
+    fn write(&self, call: &str) -> std::io::Result<()> {
+        let open = File::options().append(true).open(self.file.path())?;
+        descriptors::close(open, call)
     }
 
     /// Is `seen` what `hook` had to report?
@@ -111,6 +128,21 @@ impl Scene {
                 let address = matches!(connect.peer, Peer::Address { .. });
                 connect.canary && address == (bare(hook.place()) == "socket_connect")
             }
+            (Purpose::Send, Observation::Connect(connect)) => {
+                connect.canary && matches!(connect.peer, Peer::Address { .. })
+            }
+            (Purpose::Answer, Observation::Answer(answer)) => {
+                let call = hook.place().strip_prefix("sys_exit_").unwrap_or_default();
+                answer.task.key.tgid == own && answer.name.strip_suffix(".invalid") == Some(call)
+            }
+            (Purpose::Write, Observation::Written(written)) => {
+                written.task.key.tgid == own
+                    && written.moment == Moment::Closed
+                    && written.file.id.inode == self.id.inode
+            }
+            (Purpose::End, Observation::Written(written)) => {
+                written.moment == Moment::Ended && written.file.id.inode == self.id.inode
+            }
             (Purpose::Inspect, Observation::Open(open)) => {
                 let how = child::Canary::shows(hook.place());
                 open.task.key.tgid == own && matches!(open.object, Object::Process(seen, _) if Some(seen) == how)
@@ -133,13 +165,14 @@ fn bare(place: &str) -> &str {
 pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
     let refused = sensor.refused.iter().map(|gap| Proof { hook: gap.hook, failure: Some(gap.reason.clone()) });
     let mut proofs: Vec<Proof> = refused.collect();
+    sensor.keep_early();
     let scene = Scene::set(directory).and_then(|scene| {
         // Links and mounts are told by the names they are given.
         let name = scene.file.path().file_name().unwrap_or_default();
         sensor.keys.watch_directories([name.as_encoded_bytes()]);
         watch(sensor, scene.id)?;
         watch(sensor, scene.socket.id())?;
-        let watched = sensor.keys.watch_address(sockets::ADDRESS, FileWatch::CANARY);
+        let watched = sensor.keys.watch_address(sockets::ADDRESS.into(), FileWatch::CANARY);
         watched.map(|()| scene).map_err(|error| error.to_string())
     });
     let life = |hook: &&Hook| hook.purpose == Purpose::Life;
@@ -149,7 +182,12 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
         proofs.push(proof(sensor, &scene, *hook, 0));
     }
     let begun = sensor.set_proving(true).map_err(|error| format!("tell the programs to report us: {error}"));
-    let scene = begun.and(scene);
+    let own = own(sensor);
+    let scene = begun.and(scene).and_then(|scene| {
+        let own = own.ok_or("nothing of what we did was reported")?;
+        let marked = sensor.carriers.mark(own, clock::now());
+        marked.map(|()| scene).map_err(|error| format!("mark ourselves as a carrier: {error}"))
+    });
     // The functions for peeking are one probe: which of them the compiler has left to be called, nobody knows.
     let first = hooks.iter().find(|hook| plan::PEEK.contains(hook));
     for hook in hooks.iter().filter(|hook| !life(hook) && (!plan::PEEK.contains(hook) || Some(*hook) == first)) {
@@ -159,25 +197,69 @@ pub fn prove(sensor: &mut Sensor, directory: &Path) -> Vec<Proof> {
     // They come and go: that they can come again is part of the proof.
     sensor.watch_reads(true);
     sensor.watch_reads(false);
+    sensor.settle();
     let refused = sensor.watch_reads(true);
-    for hook in sensor.plan.reads.clone() {
-        let from = sensor.early.len();
-        proofs.push(match refused.iter().find(|gap| gap.hook == hook) {
-            Some(gap) => Proof { hook, failure: Some(gap.reason.clone()) },
-            None => proof(sensor, &scene, hook, from),
-        });
-    }
+    proofs.extend(provoked(sensor, &scene, sensor.plan.reads.clone(), &refused));
     sensor.watch_reads(false);
+    proofs.extend(prove_writes(sensor, &scene));
     if let Ok(scene) = &scene {
         // Its place in the filter stays until the next scan; the exact map no longer knows the file.
         let _ = sensor.keys.forget(FileKey::of(scene.id));
         let _ = sensor.keys.forget(FileKey::of(scene.socket.id()));
-        let _ = sensor.keys.forget_address(sockets::ADDRESS);
+        let _ = sensor.keys.forget_address(sockets::ADDRESS.into());
     }
+    // Others may have read a store meanwhile: their marks stay.
+    let ours: Vec<_> = own.into_iter().chain(children(sensor)).collect();
+    sensor.carriers.forget(ours, clock::now());
     if let Err(error) = sensor.set_proving(false) {
         tracing::warn!(%error, "the programs go on reporting the agent itself");
     }
     proofs
+}
+
+/// The same for those that come and go with carriers: we are one meanwhile.
+fn prove_writes(sensor: &mut Sensor, scene: &Result<Scene, String>) -> Vec<Proof> {
+    sensor.watch_writes(true);
+    sensor.watch_writes(false);
+    sensor.settle();
+    let refused = sensor.watch_writes(true);
+    let proofs = provoked(sensor, scene, sensor.plan.writes.clone(), &refused);
+    sensor.watch_writes(false);
+    proofs
+}
+
+/// The proofs of hooks of which these were refused.
+fn provoked(sensor: &mut Sensor, scene: &Result<Scene, String>, hooks: Vec<Hook>, refused: &[Gap]) -> Vec<Proof> {
+    let mut proofs = Vec::new();
+    for hook in hooks {
+        let from = sensor.early.len();
+        proofs.push(match refused.iter().find(|gap| gap.hook == hook) {
+            Some(gap) => Proof { hook, failure: Some(gap.reason.clone()) },
+            None => proof(sensor, scene, hook, from),
+        });
+    }
+    proofs
+}
+
+/// Our own process as the kernel calls it: by the open that made the tier prove itself, or by our forks.
+fn own(sensor: &Sensor) -> Option<ProcessKey> {
+    let mut decoder = Decoder::default();
+    let keys = sensor.early.iter().filter_map(|(_, bytes)| match decoder.decode(bytes).ok()?.observation {
+        Observation::Open(open) => Some(open.task.key),
+        Observation::Fork(fork) => Some(fork.parent),
+        _ => None,
+    });
+    keys.into_iter().find(|key| key.tgid == std::process::id())
+}
+
+/// The processes that we have started.
+fn children(sensor: &Sensor) -> Vec<ProcessKey> {
+    let mut decoder = Decoder::default();
+    let forks = sensor.early.iter().filter_map(|(_, bytes)| match decoder.decode(bytes).ok()?.observation {
+        Observation::Fork(fork) if fork.parent.tgid == std::process::id() => Some(fork.child),
+        _ => None,
+    });
+    forks.collect()
 }
 
 /// Lets one probe prove itself with a record at `from` or later among the early ones: those before were answers to
@@ -203,7 +285,10 @@ pub fn fires(sensor: &mut Sensor, hook: Hook) -> Result<(), String> {
     watch(sensor, id)?;
     let proving = |error| format!("tell the programs to report us: {error}");
     sensor.set_proving(true).map_err(proving)?;
-    let opened = File::open(path).map_err(asked);
+    // By the call that the hook is at: a C library may take another.
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(rustix::fs::CWD, path, flags, rustix::fs::Mode::empty());
+    let opened = opened.map_err(|error| asked(error.into()));
     let from = sensor.early.len();
     let outcome = opened
         .and_then(|_| find(sensor, from, |seen| matches!(&seen.observation, Observation::Open(open) if open.canary)));
@@ -240,13 +325,12 @@ fn find(sensor: &mut Sensor, from: usize, wanted: impl Fn(&Decoded) -> bool) -> 
     let start = Instant::now();
     let mut examined = from;
     loop {
-        let early = &mut sensor.early;
-        sensor.rings.drain(|ring: Ring, bytes| early.push((ring, bytes.to_vec())));
+        sensor.keep_early();
         let mut matches = |bytes: &[u8]| decoder.decode(bytes).is_ok_and(|decoded| wanted(&decoded));
-        if early[examined..].iter().any(|(_, bytes)| matches(bytes)) {
+        if sensor.early[examined..].iter().any(|(_, bytes)| matches(bytes)) {
             return Ok(());
         }
-        examined = early.len();
+        examined = sensor.early.len();
         let Some(left) = DEADLINE.checked_sub(start.elapsed()) else {
             return Err(format!("attached, but did not report within {} s", DEADLINE.as_secs()));
         };

@@ -65,8 +65,11 @@ mod tests {
     use super::*;
     use crate::{
         capture::recorder::Trouble,
-        detect::{access::Tier, judge::Verdict, lifecycle::TokenAge},
-        finding::samples,
+        container::{images::scan, model::Source},
+        copies::model::{Outcome, Scanned, Skipped},
+        detect::{access::Tier, change::StoreChange, judge::Verdict, lifecycle::TokenAge},
+        finding::{detector::DetectorId, samples, severity::Severity},
+        incident::table::Facts,
         telemetry::{bless, events, metrics::Metrics},
         token::model::Extraction,
     };
@@ -75,6 +78,15 @@ mod tests {
     fn everything() -> Registry {
         let (metrics, registry) = Metrics::new();
         events::StoreRead { store: "aws-credentials", verdict: Verdict::Unexpected, actor: "unknown" }.emit(&metrics);
+        let link = StoreChange {
+            store: "aws-credentials".into(),
+            what: "link",
+            path: "/c".into(),
+            other: None,
+            actor: String::new(),
+        };
+        events::StoreChanged(&link).emit(&metrics);
+        events::ReaderRemembered { path: "/c".as_ref(), changed: false }.emit(&metrics);
         events::FindingMade(&samples::all()[0]).emit(&metrics);
         events::RecordsRead { kind: "open", count: 1 }.emit(&metrics);
         events::RecordsLost { reason: "hits_ring_full", count: 2 }.emit(&metrics);
@@ -82,18 +94,45 @@ mod tests {
         events::PolicyRefused(&crate::yaml::Problems::new()).emit(&metrics);
         events::ProbeState { probe: "file_open", tier: Tier::Fentry, live: true }.emit(&metrics);
         events::ProcessesTracked(7).emit(&metrics);
+        events::ContainerSeen { id: "0", source: Source::Mountinfo }.emit(&metrics);
+        let found = scan::Found { looked: 1, bytes: 5, ..scan::Found::default() };
+        events::LayerScanned { layer: "sha256:0", found: &found }.emit(&metrics);
         events::ReadsWatched(true).emit(&metrics);
         events::TableEvicted { table: "lineage", count: 3 }.emit(&metrics);
         let age = TokenAge { store: "aws-credentials".into(), count: 2, oldest: 300, expires: Some(60) };
-        events::TokenAges(&[age]).emit(&metrics);
+        let gone = TokenAge { store: "npmrc".into(), ..age.clone() };
+        events::TokenAges { now: &[age.clone(), gone.clone()], before: &[] }.emit(&metrics);
+        events::TokenAges { now: std::slice::from_ref(&age), before: &[age.clone(), gone] }.emit(&metrics);
         let extraction = Extraction { problems: vec!["no JSON".into()], ..Extraction::default() };
         events::StoreExtracted { store: "aws-credentials", extraction: &extraction }.emit(&metrics);
+        let copies = [("aws-credentials".to_owned(), 3), ("gh-hosts".to_owned(), 1)];
+        events::TokenCopies { now: &copies, before: &[] }.emit(&metrics);
+        events::TokenCopies { now: &copies[..1], before: &copies }.emit(&metrics);
+        events::ExposureEnded { store: "aws-credentials", seconds: 90.0 }.emit(&metrics);
+        events::HistoryLost(6).emit(&metrics);
+        events::HistoryPruned { table: "findings", count: 7 }.emit(&metrics);
+        events::HistorySize(4096).emit(&metrics);
+        events::IncidentsOpen(2).emit(&metrics);
+        let facts = Facts {
+            reached: vec![(Severity::Critical, 1)],
+            summarised: vec![(DetectorId::TokenCopied, 1950)],
+            suppressed: 3,
+            evicted: 4,
+        };
+        events::IncidentsChanged(&facts).emit(&metrics);
+        for outcome in [Outcome::Looked(Box::default()), Outcome::Skipped(Skipped::QueueFull)] {
+            events::FileScanned(&Scanned::sample(outcome)).emit(&metrics);
+        }
+        events::StartRead("gone").emit(&metrics);
+        events::CopiesPending([3, 1]).emit(&metrics);
         let trouble = Trouble { path: "/c".into(), lost: 5, failure: None };
         events::CaptureCut(&trouble).emit(&metrics);
         events::SinkQueue { sink: "file", length: 4 }.emit(&metrics);
-        events::SinkDelivered { sink: "file" }.emit(&metrics);
-        events::SinkFailed { sink: "file", error: &std::fmt::Error, known: false }.emit(&metrics);
-        events::SinkDropped { sink: "file", uid: "0" }.emit(&metrics);
+        events::SinkDelivered { sink: "file", count: 3 }.emit(&metrics);
+        events::SinkFailed { sink: "file", why: "no space", known: false }.emit(&metrics);
+        events::SinkRecovered { sink: "file" }.emit();
+        events::SinkSetAside { sink: "file", uid: "0", why: "too long" }.emit(&metrics);
+        events::SinkDropped { sink: "file", count: 2 }.emit(&metrics);
         registry
     }
 
@@ -104,26 +143,50 @@ mod tests {
         for line in [
             "tokenhound_store_reads_total{store=\"aws-credentials\",verdict=\"unexpected\",actor=\"unknown\"} 1",
             "tokenhound_findings_total{detector=\"unexpected-reader\",severity=\"high\"} 1",
+            "tokenhound_findings_total{detector=\"decoy-read\",severity=\"critical\"} 0",
+            "tokenhound_store_changes_total{store=\"aws-credentials\",change=\"link\"} 1",
+            "tokenhound_readers_remembered_total{outcome=\"new\"} 1",
+            "tokenhound_records_lost_total{reason=\"malformed\"} 0",
             "tokenhound_records_total{kind=\"open\"} 1",
             "tokenhound_records_lost_total{reason=\"hits_ring_full\"} 2",
             "tokenhound_detection_latency_seconds_count 1",
             "tokenhound_detection_latency_seconds_bucket{le=\"0.0025\"} 1",
             "tokenhound_probe_live{probe=\"file_open\",tier=\"fentry\"} 1",
             "tokenhound_processes_tracked 7",
+            "tokenhound_layers_scanned_total{outcome=\"whole\"} 1",
+            "tokenhound_layer_scanned_bytes_total 5",
+            "tokenhound_containers_seen_total{source=\"mountinfo\"} 1",
             "tokenhound_table_evictions_total{table=\"lineage\"} 3",
             "tokenhound_tokens_tracked{store=\"aws-credentials\"} 2",
             "tokenhound_token_age_seconds{store=\"aws-credentials\"} 300",
             "tokenhound_token_expiry_seconds{store=\"aws-credentials\"} 60",
             "tokenhound_token_problems_total{store=\"aws-credentials\"} 1",
+            "tokenhound_token_copies{store=\"aws-credentials\"} 3",
+            "tokenhound_token_copies{store=\"gh-hosts\"} 0",
+            "tokenhound_exposure_seconds_bucket{le=\"600.0\",store=\"aws-credentials\"} 1",
+            "tokenhound_history_lost_total 6",
+            "tokenhound_history_pruned_total{table=\"findings\"} 7",
+            "tokenhound_history_size_bytes 4096",
+            "tokenhound_incidents_open 2",
+            "tokenhound_incidents_total{severity=\"critical\"} 1",
+            "tokenhound_findings_summarised_total{detector=\"token-copied\"} 1950",
+            "tokenhound_notifications_suppressed_total 3",
+            "tokenhound_table_evictions_total{table=\"incidents\"} 4",
+            "tokenhound_files_scanned_total{outcome=\"clean\"} 1",
+            "tokenhound_files_scanned_total{outcome=\"queue_full\"} 1",
+            "tokenhound_files_to_scan 4",
+            "tokenhound_starts_read_total{outcome=\"gone\"} 1",
             "tokenhound_capture_lost_total 5",
             "tokenhound_sink_queue_length{sink=\"file\"} 4",
-            "tokenhound_sink_delivered_total{sink=\"file\"} 1",
+            "tokenhound_sink_delivered_total{sink=\"file\"} 3",
             "tokenhound_sink_failed_total{sink=\"file\"} 1",
-            "tokenhound_sink_dropped_total{sink=\"file\"} 1",
+            "tokenhound_sink_set_aside_total{sink=\"file\"} 1",
+            "tokenhound_sink_dropped_total{sink=\"file\"} 2",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
+        assert!(!text.contains("npmrc"), "its last token is gone: {text}");
         assert!(text.contains("tokenhound_build_info{version="), "{text}");
     }
 
@@ -138,6 +201,37 @@ mod tests {
         text::encode(&mut text, &registry).unwrap();
         assert_eq!(text.lines().filter(|line| line.starts_with("tokenhound_store_reads_total")).count(), 513);
         assert!(text.contains("store=\"other\",verdict=\"expected\",actor=\"unknown\"} 1488"), "{text}");
+    }
+
+    /// A metric without a value is not encoded, so a fact that `everything` forgets would be missing from the page.
+    #[test]
+    fn every_metric_that_is_registered_is_on_the_page() {
+        let page = markdown(&everything()).unwrap();
+        let registered = include_str!("metrics.rs").split("registry.register").skip(1);
+        let names: Vec<&str> = registered.filter_map(|rest| rest.split('"').nth(1)).collect();
+        assert!(names.len() > 30, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("| `tokenhound_{name}")), "{name}: `everything` makes no value of it");
+        }
+    }
+
+    /// Prometheus scrapes it in the test of the dashboards, so that every query has something to find.
+    #[test]
+    fn sample_is_up_to_date() {
+        let mut text = String::new();
+        text::encode(&mut text, &everything()).unwrap();
+        let mut out = String::new();
+        // The registry keeps labels in no order; samples may stand in any below their descriptors.
+        let mut samples = Vec::new();
+        for line in text.lines() {
+            if !line.starts_with('#') {
+                samples.push(line);
+                continue;
+            }
+            samples.sort_unstable();
+            samples.drain(..).chain([line]).for_each(|line| out.extend([line, "\n"]));
+        }
+        bless::compare("tests/dashboards/metrics.txt", &out);
     }
 
     #[test]

@@ -1,14 +1,26 @@
 //! The facts. Each has one struct, and `emit` writes its log line and changes its metric, so that the two never
 //! disagree.
 
+mod history;
+mod incidents;
+mod sinks;
+
 use std::{path::Path, time::Duration};
 
+pub use self::{
+    history::{ExposureEnded, HistoryLost, HistoryPruned, HistorySize, TokenCopies},
+    incidents::{IncidentsChanged, IncidentsOpen},
+    sinks::{SinkDelivered, SinkDropped, SinkFailed, SinkQueue, SinkRecovered, SinkSetAside},
+};
+
 use super::metrics::{
-    ChangeLabels, FindingLabels, KindLabel, Metrics, OutcomeLabel, ProbeLabels, ReadLabels, ReasonLabel, SinkLabel,
-    StoreLabel, TableLabel,
+    ChangeLabels, DetectorLabel, FindingLabels, KindLabel, Metrics, OutcomeLabel, ProbeLabels, ReadLabels, ReasonLabel,
+    SeverityLabel, SourceLabel, StoreLabel, TableLabel,
 };
 use crate::{
     capture::recorder::Trouble,
+    container::{images::scan, model::Source},
+    copies::model::{Outcome, Scanned, Skipped},
     detect::{access::Tier, change::StoreChange, judge::Verdict, lifecycle::TokenAge},
     finding::{model::Finding, visible},
     policy::Policy,
@@ -82,17 +94,82 @@ impl StoreExtracted<'_> {
     }
 }
 
+/// A container was seen for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerSeen<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Where it was learnt from what is mounted into it.
+    pub source: Source,
+}
+
+impl ContainerSeen<'_> {
+    /// Logs at info level, counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        let source = self.source.name();
+        tracing::info!(container = visible::text(self.id), source, "a container was seen");
+        metrics.containers_seen.get_or_create(&SourceLabel { source }).inc();
+    }
+}
+
+/// A layer of an image, or what a container has written, was looked through.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerScanned<'a> {
+    /// Digest of the layer, id of the container, or name of the volume or of the part of a cache.
+    pub layer: &'a str,
+    /// What was found.
+    pub found: &'a scan::Found,
+}
+
+impl LayerScanned<'_> {
+    /// Logs at info level, or as a warning where not everything was looked through; counts.
+    pub fn emit(&self, metrics: &Metrics) {
+        let scan::Found { looked, bytes, expanded, missed, files } = self.found;
+        let (layer, tokens) = (visible::text(self.layer), files.len());
+        if *missed > 0 {
+            tracing::warn!(
+                layer,
+                files = looked,
+                bytes,
+                expanded,
+                missed,
+                tokens,
+                "a layer was looked through in part"
+            );
+        } else {
+            tracing::info!(layer, files = looked, bytes, expanded, tokens, "a layer was looked through");
+        }
+        let outcome = if *missed > 0 { "part" } else { "whole" };
+        metrics.layers_scanned.get_or_create(&OutcomeLabel { outcome }).inc();
+        metrics.layer_bytes.inc_by(*bytes);
+    }
+}
+
 /// How many tokens lie in the stores, how old they are and when they end.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenAges<'a>(pub &'a [TokenAge]);
+pub struct TokenAges<'a> {
+    /// Now.
+    pub now: &'a [TokenAge],
+    /// When it was told last.
+    pub before: &'a [TokenAge],
+}
 
 impl TokenAges<'_> {
     /// Sets the gauges; stores without a token have none.
     pub fn emit(&self, metrics: &Metrics) {
-        for family in [&metrics.tokens_tracked, &metrics.token_age, &metrics.token_expiry] {
-            family.clear();
+        // Only what is gone is taken out: who asks meanwhile must find the rest.
+        let has = |store: &str, with: fn(&TokenAge) -> bool| self.now.iter().any(|age| age.store == store && with(age));
+        for TokenAge { store, .. } in self.before {
+            let labels = StoreLabel { store: metrics.bounded(store) };
+            if !has(store, |_| true) {
+                metrics.tokens_tracked.remove(&labels);
+                metrics.token_age.remove(&labels);
+            }
+            if !has(store, |age| age.expires.is_some()) {
+                metrics.token_expiry.remove(&labels);
+            }
         }
-        for TokenAge { store, count, oldest, expires } in self.0 {
+        for TokenAge { store, count, oldest, expires } in self.now {
             let labels = StoreLabel { store: metrics.bounded(store) };
             metrics.tokens_tracked.get_or_create(&labels).set(*count);
             metrics.token_age.get_or_create(&labels).set(*oldest);
@@ -240,6 +317,58 @@ impl ReaderRemembered<'_> {
     }
 }
 
+/// A file was looked into for copies of tokens, or not.
+#[derive(Clone, Copy, Debug)]
+pub struct FileScanned<'a>(pub &'a Scanned);
+
+impl FileScanned<'_> {
+    /// Logs at debug level, and what was not looked into at warn level; counts by outcome.
+    pub fn emit(&self, metrics: &Metrics) {
+        let Scanned { candidate, outcome, .. } = self.0;
+        let (outcome, missed) = match outcome {
+            Outcome::Skipped(why) => (why.name(), Some(*why)),
+            Outcome::Looked(looked) if looked.copies.is_empty() => ("clean", looked.unseen),
+            Outcome::Looked(looked) => ("copies", looked.unseen),
+        };
+        let path = visible::path(&candidate.path);
+        match missed {
+            Some(why) if why.is_gap() => {
+                tracing::warn!(
+                    path,
+                    why = why.name(),
+                    "a file that may hold a token was not looked into, or not wholly"
+                );
+            }
+            _ => tracing::debug!(path, outcome, missed = missed.map(Skipped::name), "a file was looked into"),
+        }
+        metrics.files_scanned.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}
+
+/// It was looked what a program was started with beyond its record; the outcome's label.
+#[derive(Clone, Copy, Debug)]
+pub struct StartRead(pub &'static str);
+
+impl StartRead {
+    /// Logs at debug level, counts by outcome.
+    pub fn emit(&self, metrics: &Metrics) {
+        tracing::debug!(outcome = self.0, "a program with a long command line or environment was looked at");
+        metrics.starts_read.get_or_create(&OutcomeLabel { outcome: self.0 }).inc();
+    }
+}
+
+/// How many files wait to be looked into.
+#[derive(Clone, Copy, Debug)]
+pub struct CopiesPending(pub [usize; 2]);
+
+impl CopiesPending {
+    /// Sets the gauge.
+    pub fn emit(&self, metrics: &Metrics) {
+        let waiting: usize = self.0.iter().sum();
+        metrics.files_to_scan.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+}
+
 /// Entries are missing from a capture.
 #[derive(Clone, Copy, Debug)]
 pub struct CaptureCut<'a>(pub &'a Trouble);
@@ -278,76 +407,6 @@ impl PolicyRefused<'_> {
         tracing::error!("the policy is refused, the one of before holds; correct the files and send SIGHUP again");
         metrics.policy_loads.get_or_create(&OutcomeLabel { outcome: "refused" }).inc();
         metrics.policy_refused.set(1);
-    }
-}
-
-/// A sink took a finding.
-#[derive(Clone, Copy, Debug)]
-pub struct SinkDelivered {
-    /// Which sink.
-    pub sink: &'static str,
-}
-
-impl SinkDelivered {
-    /// Logs at debug level, counts.
-    pub fn emit(&self, metrics: &Metrics) {
-        tracing::debug!(sink = self.sink, "finding delivered");
-        metrics.sink_delivered.get_or_create(&SinkLabel { sink: self.sink }).inc();
-    }
-}
-
-/// A sink did not take a finding; it will be tried again.
-#[derive(Clone, Copy, Debug)]
-pub struct SinkFailed<'a> {
-    /// Which sink.
-    pub sink: &'static str,
-    /// Why.
-    pub error: &'a dyn std::error::Error,
-    /// The same trouble was logged already: count only.
-    pub known: bool,
-}
-
-impl SinkFailed<'_> {
-    /// Logs as an error when the trouble is new, counts.
-    pub fn emit(&self, metrics: &Metrics) {
-        if !self.known {
-            tracing::error!(sink = self.sink, error = %self.error, "a sink failed; findings are kept and tried again");
-        }
-        metrics.sink_failed.get_or_create(&SinkLabel { sink: self.sink }).inc();
-    }
-}
-
-/// A finding was given up because a queue was full.
-#[derive(Clone, Copy, Debug)]
-pub struct SinkDropped<'a> {
-    /// Which sink; `all` for the queue in front of them.
-    pub sink: &'static str,
-    /// Id of the finding that is gone.
-    pub uid: &'a str,
-}
-
-impl SinkDropped<'_> {
-    /// Logs as an error, counts.
-    pub fn emit(&self, metrics: &Metrics) {
-        tracing::error!(sink = self.sink, uid = self.uid, "a queue was full, a finding is lost");
-        metrics.sink_dropped.get_or_create(&SinkLabel { sink: self.sink }).inc();
-    }
-}
-
-/// How many findings wait for a sink.
-#[derive(Clone, Copy, Debug)]
-pub struct SinkQueue {
-    /// Which sink.
-    pub sink: &'static str,
-    /// How many.
-    pub length: usize,
-}
-
-impl SinkQueue {
-    /// Sets the gauge.
-    pub fn emit(&self, metrics: &Metrics) {
-        let length = i64::try_from(self.length).unwrap_or(i64::MAX);
-        metrics.sink_queue_length.get_or_create(&SinkLabel { sink: self.sink }).set(length);
     }
 }
 

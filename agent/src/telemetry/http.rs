@@ -1,5 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 
+pub mod door;
+
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -9,12 +11,18 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{FromRequestParts, State},
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+        request::Parts,
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
 use prometheus_client::{encoding::text, registry::Registry};
+
+use self::door::Door;
 
 /// What OpenMetrics asks for (its specification, section "Protocol negotiation").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,9 +79,27 @@ impl Readiness {
 struct Shared {
     registry: Arc<Registry>,
     readiness: Readiness,
+    door: Door,
 }
 
-/// Serves on `listener` until `shutdown` completes.
+/// Whoever asks brings the token, where one is asked for.
+struct LetIn;
+
+impl FromRequestParts<Shared> for LetIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        match shared.door.lets_in(&parts.headers) {
+            true => Ok(Self),
+            false => {
+                Err((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response())
+            }
+        }
+    }
+}
+
+/// Serves on `listener` until `shutdown` completes, over TLS where `door` says so; then what is open at that time is cut. `/healthz`
+/// says nothing but that we run, and is for everybody; the other pages show what is seen and what is not.
 ///
 /// # Errors
 /// When the listener fails. Trouble with one connection is not an error.
@@ -81,18 +107,27 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     registry: Arc<Registry>,
     readiness: Readiness,
+    door: Door,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let app = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Shared { registry, readiness });
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+        .with_state(Shared { registry, readiness, door: door.clone() });
+    let Some(tls) = door.tls() else {
+        axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+        return Ok(());
+    };
+    let server = axum_server::from_tcp_rustls(listener.into_std()?, tls)?.http1_only();
+    tokio::select! {
+        outcome = server.serve(app.into_make_service()) => outcome?,
+        () = shutdown => {}
+    }
     Ok(())
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
+async fn metrics(_: LetIn, State(shared): State<Shared>) -> Response {
     let mut body = String::new();
     match text::encode(&mut body, &shared.registry) {
         Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS)], body).into_response(),
@@ -100,7 +135,7 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
+async fn ready(_: LetIn, State(shared): State<Shared>) -> (StatusCode, String) {
     match shared.readiness.why_not() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
@@ -131,7 +166,7 @@ mod tests {
         let readiness = Readiness::new(["file_open".to_owned(), "exec".to_owned()]);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let server = tokio::spawn(serve(listener, Arc::new(registry), readiness.clone(), shutdown));
+        let server = tokio::spawn(serve(listener, Arc::new(registry), readiness.clone(), Door::default(), shutdown));
 
         assert!(fetch(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         readiness.live("exec");

@@ -12,6 +12,9 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
+use tokenhound_common::loss::Reason;
+
+use crate::finding::{detector::DetectorId, severity::Severity};
 
 /// Most different values that a label may take when they come from the catalogue or the configuration; what goes
 /// beyond is counted as `other`.
@@ -19,6 +22,12 @@ const LABEL_VALUES: usize = 512;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_SECONDS: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+/// Reasons for loss that the agent finds out, beside those that the kernel counts.
+const AGENT_REASONS: [&str; 5] = ["hits_unaccounted", "life_unaccounted", "malformed", "program_busy", "watch_keys"];
+
+/// Upper bounds of the buckets for how long tokens were exposed: from a minute to a quarter of a year, in seconds.
+const EXPOSURE_SECONDS: [f64; 8] = [60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 7_776_000.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ReadLabels {
@@ -37,6 +46,16 @@ pub(super) struct ChangeLabels {
 pub(super) struct FindingLabels {
     pub(super) detector: &'static str,
     pub(super) severity: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SeverityLabel {
+    pub(super) severity: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DetectorLabel {
+    pub(super) detector: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,12 +86,17 @@ pub(super) struct TableLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct SinkLabel {
-    pub(super) sink: &'static str,
+    pub(super) sink: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OutcomeLabel {
     pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SourceLabel {
+    pub(super) source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +116,9 @@ pub struct Metrics {
     pub(super) detection_latency: Histogram,
     pub(super) probe_live: Family<ProbeLabels, Gauge>,
     pub(super) processes_tracked: Gauge,
+    pub(super) containers_seen: Family<SourceLabel, Counter>,
+    pub(super) layers_scanned: Family<OutcomeLabel, Counter>,
+    pub(super) layer_bytes: Counter,
     pub(super) reads_watched: Gauge,
     pub(super) table_evictions: Family<TableLabel, Counter>,
     pub(super) readers_remembered: Family<OutcomeLabel, Counter>,
@@ -99,12 +126,25 @@ pub struct Metrics {
     pub(super) token_age: Family<StoreLabel, Gauge>,
     pub(super) token_expiry: Family<StoreLabel, Gauge>,
     pub(super) token_problems: Family<StoreLabel, Counter>,
+    pub(super) token_copies: Family<StoreLabel, Gauge>,
+    pub(super) exposure: Family<StoreLabel, Histogram, fn() -> Histogram>,
+    pub(super) history_lost: Counter,
+    pub(super) history_pruned: Family<TableLabel, Counter>,
+    pub(super) history_size: Gauge,
+    pub(super) incidents_open: Gauge,
+    pub(super) incidents: Family<SeverityLabel, Counter>,
+    pub(super) findings_summarised: Family<DetectorLabel, Counter>,
+    pub(super) notifications_suppressed: Counter,
+    pub(super) files_scanned: Family<OutcomeLabel, Counter>,
+    pub(super) files_to_scan: Gauge,
+    pub(super) starts_read: Family<OutcomeLabel, Counter>,
     pub(super) capture_lost: Counter,
     pub(super) policy_loads: Family<OutcomeLabel, Counter>,
     pub(super) policy_refused: Gauge,
     pub(super) sink_queue_length: Family<SinkLabel, Gauge>,
     pub(super) sink_delivered: Family<SinkLabel, Counter>,
     pub(super) sink_failed: Family<SinkLabel, Counter>,
+    pub(super) sink_set_aside: Family<SinkLabel, Counter>,
     pub(super) sink_dropped: Family<SinkLabel, Counter>,
     seen: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -122,6 +162,9 @@ impl Metrics {
             detection_latency: Histogram::new(LATENCY_SECONDS),
             probe_live: Family::default(),
             processes_tracked: Gauge::default(),
+            containers_seen: Family::default(),
+            layers_scanned: Family::default(),
+            layer_bytes: Counter::default(),
             reads_watched: Gauge::default(),
             table_evictions: Family::default(),
             readers_remembered: Family::default(),
@@ -129,23 +172,53 @@ impl Metrics {
             token_age: Family::default(),
             token_expiry: Family::default(),
             token_problems: Family::default(),
+            token_copies: Family::default(),
+            exposure: Family::new_with_constructor(|| Histogram::new(EXPOSURE_SECONDS)),
+            history_lost: Counter::default(),
+            history_pruned: Family::default(),
+            history_size: Gauge::default(),
+            incidents_open: Gauge::default(),
+            incidents: Family::default(),
+            findings_summarised: Family::default(),
+            notifications_suppressed: Counter::default(),
+            files_scanned: Family::default(),
+            starts_read: Family::default(),
+            files_to_scan: Gauge::default(),
             capture_lost: Counter::default(),
             policy_loads: Family::default(),
             policy_refused: Gauge::default(),
             sink_queue_length: Family::default(),
             sink_delivered: Family::default(),
             sink_failed: Family::default(),
+            sink_set_aside: Family::default(),
             sink_dropped: Family::default(),
             seen: Arc::default(),
         };
+        metrics.begin_at_zero();
         let mut registry = Registry::with_prefix("tokenhound");
         metrics.register_detection(&mut registry);
         metrics.register_sensor(&mut registry);
         metrics.register_tokens(&mut registry);
+        metrics.register_history(&mut registry);
+        metrics.register_incidents(&mut registry);
         metrics.register_sinks(&mut registry);
         let build = BuildLabels { version: env!("CARGO_PKG_VERSION"), arch: std::env::consts::ARCH };
         registry.register("build", "Version and architecture of the agent", Info::new(build));
         (metrics, registry)
+    }
+
+    /// Counters that alerts ask for exist before anything is counted: a counter that appears with the first finding has
+    /// no value before it, and Prometheus sees no increase
+    /// (<https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics>).
+    fn begin_at_zero(&self) {
+        for (detector, severity) in DetectorId::ALL.iter().flat_map(|id| Severity::ALL.map(|severity| (id, severity))) {
+            let labels = FindingLabels { detector: detector.meta().name, severity: severity.name() };
+            drop(self.findings.get_or_create(&labels));
+        }
+        for reason in Reason::ALL.iter().map(|(_, reason)| *reason).chain(AGENT_REASONS) {
+            drop(self.records_lost.get_or_create(&ReasonLabel { reason }));
+        }
+        drop(self.sink_dropped.get_or_create(&SinkLabel { sink: "all".to_owned() }));
     }
 
     fn register_detection(&self, registry: &mut Registry) {
@@ -184,6 +257,22 @@ impl Metrics {
             "processes_tracked",
             "Processes in the lineage table, with those that ended lately",
             self.processes_tracked.clone(),
+        );
+        registry.register(
+            "containers_seen",
+            "Containers that were new, by what told what is mounted into them: the kernel (mountinfo), the runtime's files (runtime) or nothing",
+            self.containers_seen.clone(),
+        );
+        registry.register(
+            "layers_scanned",
+            "Layers of images, caches of builds, volumes, and what containers have written, that were looked through for tokens: whole, or in part because of a bound or an error",
+            self.layers_scanned.clone(),
+        );
+        registry.register_with_unit(
+            "layer_scanned",
+            "Bytes of layers that were looked through",
+            Unit::Bytes,
+            self.layer_bytes.clone(),
         );
         registry.register(
             "reads_watched",
@@ -240,17 +329,95 @@ impl Metrics {
             "Parts of stores that could not be understood when they were looked at for tokens",
             self.token_problems.clone(),
         );
+        registry.register(
+            "files_scanned",
+            "Files that may hold a token and were looked into, by what came of it: copies, clean, or why not",
+            self.files_scanned.clone(),
+        );
+        registry.register("files_to_scan", "Files that wait for that", self.files_to_scan.clone());
+        registry.register(
+            "starts_read",
+            "Programs with a longer command line or environment than a record holds, by what came of a look at the rest: found, \
+             nothing, partly, or why not",
+            self.starts_read.clone(),
+        );
+    }
+
+    fn register_incidents(&self, registry: &mut Registry) {
+        registry.register("incidents_open", "Incidents that are open", self.incidents_open.clone());
+        registry.register(
+            "incidents",
+            "Incidents that opened with this severity, or rose to it; one that rises counts at each",
+            self.incidents.clone(),
+        );
+        registry.register(
+            "findings_summarised",
+            "Findings that look like others of their incident: counted there, not stored or sent by themselves",
+            self.findings_summarised.clone(),
+        );
+        registry.register(
+            "notifications_suppressed",
+            "Notifications of incidents that a suppression held back",
+            self.notifications_suppressed.clone(),
+        );
+    }
+
+    fn register_history(&self, registry: &mut Registry) {
+        registry.register(
+            "token_copies",
+            "Files outside of stores in which a token was found and that are not known to be gone, by the token's store",
+            self.token_copies.clone(),
+        );
+        registry.register_with_unit(
+            "exposure",
+            "From the first finding (above informational) about a token to its leaving the store, once for each token",
+            Unit::Seconds,
+            self.exposure.clone(),
+        );
+        registry.register(
+            "history_lost",
+            "Entries that were not written to the history: a full queue, or a disk that refused",
+            self.history_lost.clone(),
+        );
+        registry.register(
+            "history_pruned",
+            "Rows taken out of the history because they were too old or too many",
+            self.history_pruned.clone(),
+        );
+        registry.register_with_unit(
+            "history_size",
+            "Bytes of the history's file that are in use, looked at every ten minutes",
+            Unit::Bytes,
+            self.history_size.clone(),
+        );
     }
 
     fn register_sinks(&self, registry: &mut Registry) {
-        registry.register("sink_queue_length", "Findings that wait for a sink", self.sink_queue_length.clone());
-        registry.register("sink_delivered", "Findings that a sink has taken", self.sink_delivered.clone());
+        registry.register(
+            "sink_queue_length",
+            "Findings and notifications that a sink has not been past yet",
+            self.sink_queue_length.clone(),
+        );
+        registry.register(
+            "sink_delivered",
+            "Findings and notifications that a sink has taken",
+            self.sink_delivered.clone(),
+        );
         registry.register(
             "sink_failed",
-            "Attempts to deliver that failed; the finding is kept and tried again",
+            "Attempts to deliver that failed; what was to be delivered is kept and tried again",
             self.sink_failed.clone(),
         );
-        registry.register("sink_dropped", "Findings given up because a queue was full", self.sink_dropped.clone());
+        registry.register(
+            "sink_set_aside",
+            "Findings and notifications that a receiver has refused for good; `tokenhound doctor` lists them",
+            self.sink_set_aside.clone(),
+        );
+        registry.register(
+            "sink_dropped",
+            "Findings and notifications that a sink will not get, because a bound was reached; all: for every sink, as they could not even be written down",
+            self.sink_dropped.clone(),
+        );
     }
 
     /// `value` as a label, or `other` once there are too many different ones.

@@ -69,6 +69,12 @@ impl PartialEq for Shape {
 
 impl Eq for Shape {}
 
+impl std::hash::Hash for Shape {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
 /// How much must follow a beginning for redaction to take it for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loose {
@@ -78,6 +84,29 @@ pub enum Loose {
     Start(usize),
     /// Names begin like it (`npm_config_cache`): the same, and so many letters and digits without a separator.
     Run(usize),
+}
+
+/// Ids of keys: public, and of no use without the key itself, which has no shape.
+const IDS: [&str; 2] = ["aws-access-key", "aws-session-key"];
+
+/// Fewest characters of a beginning that occurs by accident in no word of random letters.
+const TELLING: usize = 4;
+
+impl Shape {
+    /// What it is and who issues it, in words: `personal access token (classic) of GitHub`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.issuer.name {
+            UNKNOWN => self.what.to_owned(),
+            issuer => format!("{} of {issuer}", self.what),
+        }
+    }
+
+    /// Is a text like that secret by itself, and by its beginning no accident?
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        !IDS.contains(&self.id) && self.before.is_none() && self.prefixes.iter().all(|prefix| prefix.len() >= TELLING)
+    }
 }
 
 /// A token in a text.

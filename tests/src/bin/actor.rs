@@ -47,7 +47,9 @@ fn main() -> ExitCode {
         }
         ["type", ref rest @ ..] => {
             let at = rest.iter().position(|word| *word == "--").expect("lines, --, a program");
-            type_into(&rest[..at], &rest[at + 1..]);
+            let lines: Vec<String> = rest[..at].iter().flat_map(|line| typed(line)).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            type_into(&lines, &rest[at + 1..]);
         }
         ["hold"] => {
             println!("ready");
@@ -184,6 +186,14 @@ fn by_handle(path: &Path) -> OwnedFd {
     assert!(fd >= 0, "open_by_handle_at: {}", io::Error::last_os_error());
     // SAFETY: the kernel gave us this descriptor just now.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// What is typed for a word: itself, or the lines of the file behind an `@`, which then are on no command line.
+fn typed(word: &str) -> Vec<String> {
+    match word.strip_prefix('@') {
+        Some(file) => fs::read_to_string(file).expect("read the lines").lines().map(str::to_owned).collect(),
+        None => vec![word.to_owned()],
+    }
 }
 
 /// Starts a program in a terminal of its own, waits for a shell's prompt in it, and types lines there, like a person.

@@ -105,8 +105,10 @@ fn perform(entries: &[&Entry]) -> Vec<Row> {
         for (context, played) in played.iter().filter(|(context, _)| entry.contexts.contains(context)) {
             let root = played.roots.get(entry.name).copied();
             let home = format!("/homes/{}/", play::home_name(*context, entry));
+            // All homes have the same key: a copy of it is told with all places where the token lies.
             let of_it = |finding: &&Finding| {
-                root.is_some_and(|root| finding.lineage_pids().contains(&root)) || finding.mentions(&home)
+                let by_it = root.is_some_and(|root| finding.lineage_pids().contains(&root));
+                by_it || (finding.detector() != "token-copied" && finding.mentions(&home))
             };
             let of_it = findings.iter().filter(of_it).cloned().collect();
             row.add(*context, played.codes.get(entry.name).copied(), of_it);

@@ -137,9 +137,11 @@ fn strangers(reader: &Reader, played: &Played) -> Vec<String> {
         })
     };
     let helper = |finding: &Finding| finding.pid() != Some(reader.pid) && finding.detector() == "unexpected-reader";
+    // Some techniques read by writing what they read to a file.
+    let follows = |finding: &Finding| finding.detector() == "token-copied";
     let is_stranger = |finding: &&Finding| {
         let pid = finding.pid().unwrap_or_default();
-        !may(pid) || !(declared(finding) || helper(finding))
+        !may(pid) || !(declared(finding) || helper(finding) || follows(finding))
     };
     played.findings.iter().filter(is_stranger).map(|finding| format!("also found: {}", finding.brief())).collect()
 }

@@ -167,3 +167,28 @@ fn an_image_is_looked_at_as_if_it_were_the_machine() {
     assert_eq!(store["tokens"].as_array().unwrap().len(), 1);
     assert!(rules(&ended.out()).contains(&".env token-copied/known-token".to_owned()), "{}", ended.out());
 }
+
+/// With the fleet's key a token has the same fingerprint on every machine; each machine's own key gives another.
+#[test]
+fn the_fleets_key_gives_the_same_fingerprints_everywhere() {
+    let stage = Stage::new();
+    let home = home(&stage);
+    let key = stage.file("fleet.key", format!("{}\n", "5e".repeat(32)));
+    set_mode(&key, 0o600);
+    let fleet = stage.file("fleet.yaml", format!("fingerprint_key: {}\n", key.display())).display().to_string();
+    let own = stage.file("own.yaml", "# nothing\n").display().to_string();
+    let fingerprints = |config: &str, machine: &str| {
+        let state = stage.directory(machine).display().to_string();
+        let ended = audit(&stage, &home, 0, &["--format", "json", "--config", config, "--state-dir", &state]);
+        assert_eq!(ended.code(), 0, "{}", ended.err());
+        let report: Value = serde_json::from_str(&ended.out()).unwrap();
+        let of = |finding: &Value| finding["fingerprint"].as_str().map(str::to_owned);
+        let all: Vec<String> = report["findings"].as_array().unwrap().iter().filter_map(of).collect();
+        assert!(!all.is_empty(), "{}", ended.out());
+        all
+    };
+    let ours = fingerprints(&fleet, "one");
+    assert_eq!(fingerprints(&fleet, "another"), ours);
+    assert_ne!(fingerprints(&own, "one"), ours);
+    assert_ne!(fingerprints(&own, "one"), fingerprints(&own, "another"));
+}

@@ -2,6 +2,7 @@
 //! `docs/audit.md`.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,6 +11,7 @@ use serde_json::Value;
 use tokenhound_tests::{process, skip, stage::Stage};
 
 const PAGE: &str = include_str!("../../../docs/audit.md");
+const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// Path and rule of each row of the table.
 fn explained() -> Vec<(&'static str, &'static str)> {
@@ -23,6 +25,21 @@ fn explained() -> Vec<(&'static str, &'static str)> {
         .collect();
     assert!(!rows.is_empty());
     rows
+}
+
+/// The crates that are built here, as their directories are called. Cargo keeps the sources of others beside them: of whatever
+/// was installed on this machine.
+fn crates() -> HashSet<String> {
+    let value = |line: &'static str, key: &str| line.strip_prefix(key)?.strip_suffix('"');
+    let (mut name, mut all) = ("", HashSet::new());
+    for line in LOCK.lines() {
+        if let Some(found) = value(line, "name = \"") {
+            name = found;
+        } else if let Some(version) = value(line, "version = \"") {
+            all.insert(format!("{name}-{version}"));
+        }
+    }
+    all
 }
 
 /// Does a path match a pattern in which `*` is anything?
@@ -41,7 +58,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 /// Findings that nothing explains, and the number of files that were looked into.
-fn unexplained(stage: &Stage, root: &Path) -> (Vec<String>, u64) {
+fn unexplained(stage: &Stage, root: &Path, concerns: impl Fn(&str) -> bool) -> (Vec<String>, u64) {
     let state = stage.directory("state");
     let mut command = Command::new(process::tokenhound());
     command.arg("audit").arg("--root").arg(root).args(["--format", "json", "--state-dir"]).arg(state);
@@ -51,7 +68,7 @@ fn unexplained(stage: &Stage, root: &Path) -> (Vec<String>, u64) {
     let rows = explained();
     let known = |finding: &&Value| {
         let (path, rule) = (finding["path"].as_str().unwrap(), finding["rule"].as_str().unwrap());
-        !rows.iter().any(|(pattern, of)| *of == rule && matches(pattern, path))
+        concerns(path) && !rows.iter().any(|(pattern, of)| *of == rule && matches(pattern, path))
     };
     let words = |finding: &Value| format!("{} {} line {}", finding["path"], finding["rule"], finding["line"]);
     let left = report["findings"].as_array().unwrap().iter().filter(known).map(words).collect();
@@ -66,9 +83,14 @@ fn nothing_is_found_but_what_is_explained() {
     let stage = Stage::new();
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let trees = [Some(PathBuf::from("/usr")), cargo.map(|home| home.join("registry/src"))];
-    for tree in trees.into_iter().flatten().filter(|tree| tree.is_dir()) {
-        let (left, files) = unexplained(&stage, &tree);
+    let crates = crates();
+    assert!(crates.contains(concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"))), "the lock file is read");
+    let built = |path: &str| path.split('/').nth(2).is_some_and(|name| crates.contains(name));
+    let (usr, sources) = (PathBuf::from("/usr"), cargo.map(|home| home.join("registry/src")));
+    let sources = sources.filter(|tree| tree.is_dir());
+    let all = [(usr.clone(), unexplained(&stage, &usr, |_| true))];
+    let all = all.into_iter().chain(sources.map(|tree| (tree.clone(), unexplained(&stage, &tree, built))));
+    for (tree, (left, files)) in all {
         assert!(left.is_empty(), "{}: {files} files\n{}", tree.display(), left.join("\n"));
         assert!(files > 1_000, "{}: {files} files only", tree.display());
     }

@@ -1,7 +1,7 @@
 //! The table of what is needed, for which task, how to tell that it is there and where it comes from.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cmd;
@@ -13,6 +13,9 @@ pub(super) const VENV_STAMP: &str = "requirements.installed";
 pub(super) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 const BPF_TARGET: &str = "bpfel-unknown-none";
 const BPF_LINKER: &str = "0.10.3";
+const CARGO_DEB: &str = "3.8.0";
+const CARGO_GENERATE_RPM: &str = "0.21.1";
+const MDBOOK: &str = "0.5.4";
 
 pub(super) struct Need {
     pub name: &'static str,
@@ -30,7 +33,8 @@ enum There {
     Program(&'static str),
     StaticBusybox,
     BpfCompiler,
-    BpfLinker,
+    /// A program that cargo installs, in this version.
+    Cargo(&'static str, &'static str),
     PythonVenv,
     Venv,
 }
@@ -62,7 +66,7 @@ impl Need {
             There::Program(program) => cmd::find(program).is_some(),
             There::StaticBusybox => static_busybox().is_some(),
             There::BpfCompiler => has_bpf_compiler(),
-            There::BpfLinker => has_bpf_linker(),
+            There::Cargo(name, version) => has_cargo_program(name, version),
             There::PythonVenv => cmd::succeeds(Command::new(SYSTEM_PYTHON).args(["-c", "import ensurepip, venv"])),
             There::Venv => match (fs::read(place.root.join(REQUIREMENTS)), fs::read(place.venv().join(VENV_STAMP))) {
                 (Ok(wanted), Ok(installed)) => wanted == installed,
@@ -74,13 +78,27 @@ impl Need {
 
 pub(super) fn all(groups: &[Group]) -> Vec<Need> {
     let mut needs = Vec::new();
-    // Whatever is built or tested or measured is built first.
-    needs.extend(build());
+    // Whatever is tested or measured is built first.
+    if groups.iter().any(|group| *group != Group::Docs) {
+        needs.extend(build());
+    }
     if groups.contains(&Group::Test) {
         needs.extend(test());
     }
     if groups.contains(&Group::Bench) {
         needs.extend(bench());
+    }
+    if groups.contains(&Group::Package) {
+        needs.extend(package());
+    }
+    if groups.contains(&Group::Image) {
+        needs.push(Need::program("musl-gcc", &["musl-tools"], "builds the static program of the container image"));
+    }
+    if groups.contains(&Group::Docs) {
+        needs.push(Need {
+            remedy: Remedy::Cargo { name: "mdbook", version: MDBOOK },
+            ..Need::other("mdbook", There::Cargo("mdbook", MDBOOK), &[], "makes a site of the documents")
+        });
     }
     needs
 }
@@ -99,7 +117,7 @@ fn build() -> Vec<Need> {
         },
         Need {
             remedy: Remedy::Cargo { name: "bpf-linker", version: BPF_LINKER },
-            ..Need::other("bpf-linker", There::BpfLinker, &[], "links the kernel programs")
+            ..Need::other("bpf-linker", There::Cargo("bpf-linker", BPF_LINKER), &[], "links the kernel programs")
         },
     ]
 }
@@ -113,18 +131,25 @@ fn test() -> Vec<Need> {
         Need::program("xz", &["xz-utils"], "unpacks the guests' modules"),
         Need::program("strip", &["binutils"], "keeps the guests' file system small"),
         Need::program("prometheus", &["prometheus"], "scrapes the agent"),
-        Need::program("promtool", &["prometheus"], "checks the metrics"),
+        Need::program("promtool", &["prometheus"], "checks the metrics and the alert rules"),
+        Need::program("prometheus-alertmanager", &["prometheus-alertmanager"], "routes alerts"),
+        Need::program("amtool", &["prometheus-alertmanager"], "checks how alerts are routed"),
+        Need::program("rsyslogd", &["rsyslog", "rsyslog-gnutls"], "takes syslog messages"),
         Need::other("python3 with venv", There::PythonVenv, &["python3", "python3-venv"], "holds the next one"),
         Need {
             remedy: Remedy::Venv,
-            ..Need::other("Python programs", There::Venv, &[], "the OCSF validator and real readers of stores")
+            ..Need::other("Python programs", There::Venv, &[], "validators and real readers of stores")
         },
+        Need::program("systemd-analyze", &["systemd"], "checks the unit"),
         Need::program("git", &["git"], "a real reader of its store"),
         Need::program("ssh", &["openssh-client"], "a real reader of its store"),
         Need::program("gh", &["gh"], "a real reader of its store"),
         Need::program("node", &["nodejs"], "a real reader, right and wrong"),
         Need::program("npm", &["npm"], "a real reader of its store"),
         Need::program("docker", &["docker.io"], "a real reader of its store"),
+        Need::program("dockerd", &["docker.io"], "a container engine of a test's own"),
+        Need::program("podman", &["podman"], "a container engine without a daemon"),
+        Need::program("runc", &["runc"], "starts containers of each of them"),
         Need::program("curl", &["curl"], "a real reader of its store"),
         Need::program("openssl", &["openssl"], "writes stores as its users do"),
         Need::program("gpgconf", &["gpgconf"], "writes stores as its users do"),
@@ -138,7 +163,7 @@ fn test() -> Vec<Need> {
 
 /// What the corpus of everyday commands runs beside the above.
 fn everyday() -> impl Iterator<Item = Need> {
-    let programs: [(&'static str, &'static [&'static str]); 18] = [
+    let programs: [(&'static str, &'static [&'static str]); 22] = [
         ("kubectl", &["kubernetes-client"]),
         ("rclone", &["rclone"]),
         ("restic", &["restic"]),
@@ -157,8 +182,14 @@ fn everyday() -> impl Iterator<Item = Need> {
         ("nano", &["nano"]),
         ("rg", &["ripgrep"]),
         ("tini", &["tini"]),
+        ("zsh", &["zsh"]),
+        ("zip", &["zip"]),
+        ("xxd", &["xxd"]),
+        ("perl", &["perl"]),
     ];
-    programs.into_iter().map(|(program, debian)| Need::program(program, debian, "a command of the corpus"))
+    programs
+        .into_iter()
+        .map(|(program, debian)| Need::program(program, debian, "a command of the corpus or of the stories"))
 }
 
 fn bench() -> Vec<Need> {
@@ -166,6 +197,26 @@ fn bench() -> Vec<Need> {
         Need::program("auditctl", &["auditd"], "measured beside the agent"),
         Need::program("bpftrace", &["bpftrace"], "measured beside the agent"),
         Need::program("fatrace", &["fatrace"], "measured beside the agent"),
+    ]
+}
+
+fn package() -> Vec<Need> {
+    let built = |name, version, purpose| Need {
+        remedy: Remedy::Cargo { name, version },
+        ..Need::other(name, There::Cargo(name, version), &[], purpose)
+    };
+    vec![
+        built("cargo-deb", CARGO_DEB, "makes the .deb"),
+        built("cargo-generate-rpm", CARGO_GENERATE_RPM, "makes the .rpm"),
+        Need::program("dpkg-shlibdeps", &["dpkg-dev"], "says what the .deb depends on"),
+        Need::program("rpm", &["rpm"], "reads the .rpm in its test"),
+        Need::program("python3", &["python3"], "makes an old history for the test of an upgrade"),
+        Need::program("mmdebstrap", &["mmdebstrap"], "makes the root of a guest that systemd runs"),
+        Need::program("qemu-system-x86_64", &["qemu-system-x86"], "runs that guest"),
+        Need::other("busybox (static)", There::StaticBusybox, &["busybox-static"], "starts that guest"),
+        Need::program("cpio", &["cpio"], "packs that guest's file system"),
+        Need::program("mke2fs", &["e2fsprogs"], "makes that guest's disk"),
+        Need::program("xz", &["xz-utils"], "unpacks that guest's modules"),
     ]
 }
 
@@ -191,20 +242,24 @@ fn has_bpf_compiler() -> bool {
     })
 }
 
-fn has_bpf_linker() -> bool {
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(std::path::PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
-    let linker = cmd::find("bpf-linker").or_else(|| cargo_home.map(|home| home.join("bin/bpf-linker")));
-    linker.is_some_and(|linker| {
-        Command::new(linker).arg("--version").output().is_ok_and(|output| {
-            String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == BPF_LINKER)
-        })
+fn has_cargo_program(name: &str, version: &str) -> bool {
+    Command::new(cargo_program(name)).arg("--version").output().is_ok_and(|output| {
+        // mdBook says `mdbook v0.5.4`.
+        String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word.trim_start_matches('v') == version)
     })
 }
 
+/// Where a program that cargo installs is: on `PATH`, or where cargo puts it. Just its name where it is not there.
+pub(crate) fn cargo_program(name: &str) -> PathBuf {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let own = cargo_home.map(|home| home.join("bin").join(name)).filter(|file| file.is_file());
+    cmd::find(name).or(own).unwrap_or_else(|| PathBuf::from(name))
+}
+
 /// A busybox that needs no shared library, so that it runs as a guest's first program.
-pub(crate) fn static_busybox() -> Option<std::path::PathBuf> {
+pub(crate) fn static_busybox() -> Option<PathBuf> {
     ["busybox", "busybox-static"].iter().filter_map(|name| cmd::find(name)).find(|file| !has_interpreter(file))
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run(place: &Place, visit: &Visit, only: Option<&str>, tally: &mut 
         return;
     }
     match boot(place, visit, only, tally, matrix) {
-        Ok((report, steps)) => judge(&name, &report, &steps, tally),
+        Ok((report, steps)) => judge(&name, &report, steps.iter().map(|step| step.name.as_str()), tally),
         Err(failure) => tally.check(&format!("guest {name}"), Err(failure)),
     }
 }
@@ -127,13 +127,14 @@ fn test_step(program: &str, name: &str, only: Option<&str>) -> Step {
     Step { name: format!("tests-{name}"), command: format!("{disk}; : >{GUEST_SKIPS}; {command}") }
 }
 
-fn judge(guest: &str, report: &Report, steps: &[Step], tally: &mut Tally) {
+/// One that did not come to its end has failed, and so has each of the steps that did not.
+pub(super) fn judge<'step>(guest: &str, report: &Report, steps: impl Iterator<Item = &'step str>, tally: &mut Tally) {
     if !report.done {
         tally.fail(format!("guest {guest}: it did not come to its end (see its serial log)"));
     }
     for step in steps {
-        let name = format!("guest {guest}: {}", step.name);
-        match report.steps.iter().find(|(ended, _)| *ended == step.name) {
+        let name = format!("guest {guest}: {step}");
+        match report.steps.iter().find(|(ended, _)| ended == step) {
             Some((_, 0)) => tally.pass(),
             Some((_, code)) => tally.fail(format!("{name} ended with {code}")),
             None => tally.fail(format!("{name} did not end")),
@@ -219,10 +220,9 @@ mod tests {
 
     #[test]
     fn a_guest_that_dies_midway_fails_with_every_step_it_did_not_end() {
-        let steps = ["doctor", "tests-0"].map(|name| Step { name: name.to_owned(), command: String::new() });
         let report = Report { steps: vec![("doctor".to_owned(), 0)], done: false };
         let mut tally = Tally::default();
-        judge("6.12", &report, &steps, &mut tally);
+        judge("6.12", &report, ["doctor", "tests-0"].into_iter(), &mut tally);
         assert_eq!(tally.to_string(), "1 passed, 2 failed, 0 skipped");
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn build(
     for module in modules {
         stage.copy(module, &format!("modules/{}", module.file_name().unwrap_or_default().to_string_lossy()))?;
     }
-    stage.disk()?;
+    disk(&stage.path(DISK), DISK_MIB, None)?;
     stage.copy(&place.root.join(INIT), "init")?;
     fs::set_permissions(stage.path("init"), fs::Permissions::from_mode(0o755))?;
     stage.write(
@@ -87,9 +87,7 @@ struct Stage {
 
 impl Stage {
     fn new(root: PathBuf) -> anyhow::Result<Self> {
-        if root.exists() {
-            fs::remove_dir_all(&root).with_context(|| format!("cannot empty {}", root.display()))?;
-        }
+        empty(&root)?;
         for dir in [
             "usr/bin",
             "usr/sbin",
@@ -139,17 +137,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes a disk with an ext4 that the oldest kernel knows: what is only on file systems of blocks (inode
-    /// generations, names that are forgotten) cannot be tested without.
-    fn disk(&self) -> anyhow::Result<()> {
-        let image = self.path(DISK);
-        let file = fs::File::create(&image).with_context(|| format!("cannot create {}", image.display()))?;
-        file.set_len(DISK_MIB << 20).context("cannot give the guest's disk its size")?;
-        let mke2fs = cmd::find("mke2fs").context("mke2fs is missing: run `cargo xtask setup`")?;
-        let features = "^has_journal,^metadata_csum,^metadata_csum_seed,^orphan_file";
-        cmd::run(Command::new(mke2fs).args(["-q", "-F", "-t", "ext4", "-O", features]).arg(image))
-    }
-
     /// Copies a program and the shared libraries that it asks for.
     fn program(&self, file: &Path, to: &str) -> anyhow::Result<()> {
         self.copy(file, to)?;
@@ -161,6 +148,29 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// A directory with nothing in it.
+pub(super) fn empty(dir: &Path) -> anyhow::Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+}
+
+/// Makes a disk with an ext4 that the oldest kernel knows: what is only on file systems of blocks (inode generations, names
+/// that are forgotten) cannot be tested without. It holds a copy of `root`.
+pub(super) fn disk(image: &Path, mib: u64, root: Option<&Path>) -> anyhow::Result<()> {
+    let file = fs::File::create(image).with_context(|| format!("cannot create {}", image.display()))?;
+    file.set_len(mib << 20).context("cannot give the guest's disk its size")?;
+    let mke2fs = cmd::find("mke2fs").context("mke2fs is missing: run `cargo xtask setup`")?;
+    let features = "^has_journal,^metadata_csum,^metadata_csum_seed,^orphan_file";
+    let mut make = Command::new(mke2fs);
+    make.args(["-q", "-F", "-t", "ext4", "-O", features]);
+    if let Some(root) = root {
+        make.arg("-d").arg(root);
+    }
+    cmd::run(make.arg(image))
 }
 
 /// The shared libraries, with the loader, that the system's loader would take. None for a static program or a script.
@@ -182,7 +192,7 @@ fn strip(program: &Path) {
 }
 
 /// Not compressed: unpacking costs an emulated machine more than copying.
-fn pack(root: &Path, initramfs: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn pack(root: &Path, initramfs: &Path) -> anyhow::Result<PathBuf> {
     let mut names = String::new();
     list(root, root, &mut names)?;
     let file = fs::File::create(initramfs).with_context(|| format!("cannot create {}", initramfs.display()))?;

@@ -14,6 +14,8 @@ use crate::place::Place;
 
 /// Which suite has which kernel series. All are Debian's `cloud` flavour: small, and with BTF built in.
 const SERIES: &[(&str, &str)] = &[("5.10", "bullseye"), ("6.1", "bookworm"), ("6.12", "bookworm"), ("7.2", "sid")];
+/// The suite of guests that run all of Debian.
+pub(super) const DEFAULT_SUITE: &str = "bookworm";
 const FLAVOUR: &str = "-cloud-amd64";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -133,18 +135,7 @@ struct PrivateApt {
 
 impl PrivateApt {
     fn new(dir: &Path, suite: &str) -> anyhow::Result<Self> {
-        let sources = sources(
-            &cmd::output(Command::new("apt-get").args([
-                "indextargets",
-                "--format",
-                "$(LABEL) $(REPO_URI)",
-                "Identifier: Packages",
-            ]))?,
-            suite,
-        );
-        if sources.is_empty() {
-            bail!("this machine has no Debian archive among its apt sources");
-        }
+        let sources = sources_of(suite)?;
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(part))?;
         }
@@ -176,7 +167,18 @@ impl PrivateApt {
     }
 }
 
-/// Source lines for another suite, from the archives that this machine uses already (`LABEL URI` a line).
+/// Source lines for a suite, from the archives that this machine uses already.
+pub(super) fn sources_of(suite: &str) -> anyhow::Result<String> {
+    let mut ask = Command::new("apt-get");
+    ask.args(["indextargets", "--format", "$(LABEL) $(REPO_URI)", "Identifier: Packages"]);
+    let sources = sources(&cmd::output(&mut ask)?, suite);
+    if sources.is_empty() {
+        bail!("this machine has no Debian archive among its apt sources");
+    }
+    Ok(sources)
+}
+
+/// Source lines for another suite, from archives (`LABEL URI` a line).
 fn sources(archives: &str, suite: &str) -> String {
     let keyring = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
     let mut lines = Vec::new();

@@ -172,7 +172,7 @@ fn the_plan_fits_the_kernel() {
     let plan = shipped_catalogue().watch_plan();
     let keys = plan.name_keys();
     assert!(keys.len() < MAX_NAME_KEYS as usize / 4, "{}", keys.len());
-    assert!(keys.iter().all(|key| key.shape != 0));
+    assert!(keys.iter().all(|(key, _)| key.shape != 0));
     let filter = plan.filter();
     // A name that is not watched passes with the share of slots that let it.
     let set = |table: &[u8], shape: Shape| table.iter().filter(|slot| u32::from(**slot) & shape.0 != 0).count();
@@ -255,4 +255,33 @@ fn moved_stores_are_watched_where_they_are() {
     assert!(plan.matches("hosts.yml", "gh", "cfg"));
     assert!(plan.matches("config", ".git", "repo"));
     assert!(!plan.matches("creds", "other", "w"));
+}
+
+#[test]
+fn histories_and_logs_are_watched_by_name_for_being_written() {
+    let plan = shipped_catalogue().watch_plan();
+    let watch = |name: &str| {
+        let key = Key::new(Some(name), None, None).unwrap().name_key();
+        plan.name_keys().into_iter().find(|(found, _)| *found == key).map(|(_, watch)| watch)
+    };
+    assert_eq!(watch(".bash_history"), Some(NameWatch::OUTLET));
+    assert_eq!(watch(".netrc"), Some(NameWatch::STORE));
+    for (name, parent, grandparent) in
+        [("a-debug-0.log", "_logs", ".npm"), (".zsh_history", "ann", "home"), ("main.shada", "shada", "nvim")]
+    {
+        assert!(plan.matches(name, parent, grandparent), "{name}");
+    }
+    let stores: Vec<&Store> = shipped_catalogue().stores().iter().filter(|store| store.is_outlet()).collect();
+    assert!(
+        stores.len() >= 4
+            && plan.scan_roots().iter().all(|root| { !shipped_catalogue().stores()[root.store].is_outlet() })
+    );
+}
+
+#[test]
+fn a_history_that_is_switched_off_is_no_file_to_watch() {
+    let overrides = |value: &str| EnvOverrides::of(&[("HISTFILE".to_owned(), OsString::from(value))], None);
+    let plan = |value: &str| shipped_catalogue().watch_plan_of(&overrides(value));
+    assert!(plan("/w/mine").matches("mine", "w", "x"));
+    assert_eq!(plan("/dev/null"), WatchPlan::default());
 }

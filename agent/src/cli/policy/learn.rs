@@ -74,7 +74,7 @@ fn watched(options: &Options, out: Option<&mut Out>) -> Result<(Learner, String)
     let _lock = lock("learn from what it records (`run --record`) with --captures")?;
     let catalogue = Arc::clone(&inputs.catalogue);
     let (sender, receiver) = mpsc::sync_channel(session::REPORTS);
-    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), Metrics::new().0, sender)?;
+    let session = Session::start(&options.sensor, inputs, Scope::Host, Vec::new(), Metrics::new().0, Some(sender))?;
     for proof in session.proofs.iter().filter(|proof| proof.failure.is_some()) {
         tracing::warn!(probe = proof.hook.label(), "is not live: what it sees is not learnt");
     }

@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 use tokenhound_common::process::ProcessKey;
 
-pub use self::model::{Exposed, Look, Origin, Session, Told, Tracked, Use};
+pub use self::model::{Exposed, Exposures, Look, Origin, Session, Told, Tracked, Use};
 use self::{model::MOST_USES, origin::Touches};
 use super::{access::Access, stale_token};
 use crate::lineage::actor::Class;
@@ -62,6 +62,8 @@ pub enum Change {
     Is(Box<Tracked>),
     /// It is not there any more.
     Gone(Place),
+    /// That is how others can get at a file now.
+    Exposed(PathBuf, Vec<Exposed>),
 }
 
 /// Every token that is followed.
@@ -71,6 +73,8 @@ pub struct Lifecycle {
     touches: Touches,
     /// Files that were looked at: what is new in one of them was put there since.
     looked: BTreeMap<PathBuf, Vec<Exposed>>,
+    /// How others could get at files when that was told, before the agent started. Each until its file is looked at.
+    exposed: BTreeMap<PathBuf, Vec<Exposed>>,
     /// Leaders of sessions that tokens wait for, in order.
     leaders: Vec<ProcessKey>,
     /// When the next token may be due; `None`: it has to be worked out.
@@ -80,6 +84,11 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// Takes in what was told of files before the agent started.
+    pub fn restore_exposures(&mut self, exposures: Vec<Exposures>) {
+        self.exposed = exposures.into_iter().take(MOST).map(|of| (of.path, of.ways)).collect();
+    }
+
     /// Takes in what was known before the agent started.
     pub fn restore(&mut self, tokens: Vec<Tracked>) {
         for token in tokens.into_iter().take(MOST) {
@@ -103,7 +112,8 @@ impl Lifecycle {
         self.touches.note(access, writes);
     }
 
-    /// Takes in what a look found. Returns the changes, and the ways of exposure that are new.
+    /// Takes in what a look found. Returns the changes, and the ways of exposure that are new. A change of those is the last of the
+    /// changes: it is written down once they are told.
     pub fn looked(&mut self, look: &Look, now: Timestamp, started: Timestamp) -> (Vec<Change>, Vec<Exposed>) {
         let mut changes = Vec::new();
         let before: Vec<Place> = self.below(&look.path).map(place).collect();
@@ -144,21 +154,28 @@ impl Lifecycle {
         if !changes.is_empty() || !self.looked.contains_key(&look.path) {
             self.changed();
         }
-        (changes, self.exposed(look))
+        let (before, exposed) = self.exposed(look);
+        if before != look.exposures {
+            changes.push(Change::Exposed(look.path.clone(), look.exposures.clone()));
+        }
+        (changes, exposed)
     }
 
-    /// Which ways of exposure are new.
-    fn exposed(&mut self, look: &Look) -> Vec<Exposed> {
+    /// The ways of exposure of before, and which are new.
+    fn exposed(&mut self, look: &Look) -> (Vec<Exposed>, Vec<Exposed>) {
+        let told = self.exposed.remove(&look.path);
         if look.written.is_none() {
-            self.looked.remove(&look.path);
-            return Vec::new();
+            let before = self.looked.remove(&look.path).or(told);
+            return (before.unwrap_or_default(), Vec::new());
         }
         if self.looked.len() >= MOST && !self.looked.contains_key(&look.path) {
             self.dropped += 1;
-            return Vec::new();
+            return (look.exposures.clone(), Vec::new());
         }
-        let before = self.looked.insert(look.path.clone(), look.exposures.clone()).unwrap_or_default();
-        look.exposures.iter().filter(|way| !before.iter().any(|known| known.way == way.way)).cloned().collect()
+        let before = self.looked.insert(look.path.clone(), look.exposures.clone()).or(told).unwrap_or_default();
+        let is_new = |way: &&Exposed| !before.iter().any(|known| known.way == way.way);
+        let new = look.exposures.iter().filter(is_new).cloned().collect();
+        (before, new)
     }
 
     /// The same token is still there; what it tells may have changed (a new expiry beside it).

@@ -42,6 +42,16 @@ pub struct Exposed {
     pub remedy: String,
 }
 
+/// How others can get at a file, as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposures {
+    /// The file.
+    #[serde(with = "crate::state::path")]
+    pub path: PathBuf,
+    /// In which ways.
+    pub ways: Vec<Exposed>,
+}
+
 impl From<&Exposure> for Exposed {
     fn from(exposure: &Exposure) -> Self {
         Self {

@@ -240,6 +240,26 @@ fn exposure_is_told_when_it_is_new() {
     tokens.looked(&seen, at(4), at(0));
     seen.exposures = vec![way("readable-by-all")];
     assert_eq!(tokens.looked(&seen, at(5), at(0)).1.len(), 1, "again");
+
+    let written = |changes: &[Change]| match changes.last() {
+        Some(Change::Exposed(path, ways)) => vec![Exposures { path: path.clone(), ways: ways.clone() }],
+        _ => Vec::new(),
+    };
+    let mut tokens = Lifecycle::default();
+    let before = written(&tokens.looked(&seen, at(6), at(0)).0);
+    tokens = Lifecycle::default();
+    tokens.restore_exposures(before.clone());
+    let (changes, new) = tokens.looked(&seen, at(7), at(7));
+    assert!(new.is_empty() && written(&changes).is_empty(), "it was told before the restart");
+    tokens = Lifecycle::default();
+    tokens.restore_exposures(before.clone());
+    seen.exposures.push(way("hard-links"));
+    assert_eq!(tokens.looked(&seen, at(8), at(8)).1, [way("hard-links")], "that came while no agent ran");
+    tokens = Lifecycle::default();
+    tokens.restore_exposures(before);
+    let (changes, _) = tokens.looked(&look(None, Vec::new()), at(9), at(9));
+    assert!(written(&changes).iter().all(|of| of.ways.is_empty()), "{changes:?}");
+    assert_eq!(tokens.looked(&seen, at(10), at(9)).1.len(), 2, "the file is a new one");
 }
 
 #[test]

@@ -1,15 +1,53 @@
 //! How much it matters what becomes of a token: no stranger reads it, so who acts counts for little.
 
-use super::Assessment;
+use super::{Assessment, Manner, Spot};
 use crate::{
+    copies::{model::Git, place::Place},
     detect::{
         judge::{StoreFacts, Verdict},
         lifecycle::Exposed,
     },
     finding::severity::Severity,
-    lineage::actor::Class,
+    lineage::actor::{Actor, Class},
     token::model::{Facts, Lifetime, Protection},
 };
+
+/// A copy of a token. Who made it counts for less than where it lies: from there anybody takes it.
+pub(super) fn copied(spot: Spot, actor: &Actor, manner: Manner, assessment: &mut Assessment) {
+    let person = actor.at_prompt && !(manner.hidden || manner.inline);
+    if spot.along && !matches!(actor.class(), Class::PackageScript | Class::AiAgent) {
+        let reason = "a file of a project went along with the project: what matters is that a token lies in it at all";
+        assessment.severity = Severity::Informational;
+        assessment.reasons.push(reason.to_owned());
+        return;
+    }
+    if person && spot.beside {
+        let reason = "a person's editor keeps a copy beside the store";
+        assessment.severity = Severity::Informational;
+        assessment.reasons.push(reason.to_owned());
+        return;
+    }
+    if person {
+        let reason = "a person did it at the prompt of their own terminal: it is careless, and no theft";
+        assessment.step(-1, reason.to_owned());
+    }
+    if spot.open {
+        let reason = "everybody on this machine may read the file".to_owned();
+        assessment.at_least(Severity::High, reason);
+    }
+    match spot.git {
+        Git::Tracked => {
+            let reason = "git has the file: the next commit takes the token into the history".to_owned();
+            assessment.at_least(Severity::High, reason);
+        }
+        Git::Untracked if spot.place != Place::WorkTree => {
+            let reason = "it lies in a git repository, and nothing keeps it from being committed".to_owned();
+            assessment.at_least(Severity::Medium, reason);
+        }
+        _ => {}
+    }
+    super::up(actor, manner, assessment);
+}
 
 /// A token whose session is over.
 #[must_use]
@@ -35,6 +73,23 @@ pub fn reused(actor: Class, verdict: Verdict) -> Assessment {
         (Class::AiAgent, Verdict::Unexpected) => (Severity::High, "an AI agent acts as that person"),
         (_, Verdict::Unexpected) => (Severity::High, "nobody is asked any more, and the reader is not the tool"),
         _ => (Severity::Medium, "what one person approved once acts for them unasked, with all that they may do"),
+    };
+    Assessment { severity, reasons: vec![reason.to_owned()] }
+}
+
+/// Copies of a token that has left its store; `over` once they are gone.
+#[must_use]
+pub fn incomplete(facts: &Facts, store: &StoreFacts, over: bool) -> Assessment {
+    let (severity, reason) = match (facts.protection, facts.lifetime) {
+        _ if over => (Severity::Informational, "no copy that is known is left"),
+        (Protection::Encrypted, _) => (Severity::Low, "it takes a passphrase or a keyring as well"),
+        (_, Lifetime::Ephemeral | Lifetime::Limited) => {
+            (Severity::Medium, "whoever has a copy acts as its owner until it ends by itself")
+        }
+        _ if store.tier <= 1 => {
+            (Severity::High, "unless its issuer has taken it back, whoever has a copy acts as its owner")
+        }
+        _ => (Severity::Medium, "unless its issuer has taken it back, it is as good in the copy as it was"),
     };
     Assessment { severity, reasons: vec![reason.to_owned()] }
 }

@@ -12,8 +12,10 @@ fn host() -> Host {
 /// Written to the file named by `TOKENHOUND_OCSF_SAMPLES`, for `tests/ocsf/check.py`.
 #[test]
 fn samples_are_one_object_a_line() {
-    let lines: Vec<_> =
-        samples::all().iter().flat_map(|finding| [line(finding, &host()), line(finding, &Host::default())]).collect();
+    let of = |finding: &Finding| {
+        [line(finding, &host()), line(finding, &Host::default()), line_in(finding, &host(), "0123abcd")]
+    };
+    let lines: Vec<_> = samples::all().iter().flat_map(of).collect();
     for line in &lines {
         assert!(!line.contains('\n') && !line.contains("null"), "{line}");
         let parsed: Value = serde_json::from_str(line).unwrap();
@@ -22,6 +24,17 @@ fn samples_are_one_object_a_line() {
     if let Some(path) = std::env::var_os("TOKENHOUND_OCSF_SAMPLES") {
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }
+}
+
+/// One finding of each detector, over which the Sigma rules are played.
+#[test]
+fn findings_for_sigma_are_up_to_date() {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut lines = String::new();
+    for finding in samples::all().iter().filter(|finding| seen.insert(finding.detector)) {
+        lines.extend([line(finding, &host()), "\n".to_owned()]);
+    }
+    crate::telemetry::bless::compare("tests/sigma/findings.jsonl", &lines);
 }
 
 #[test]
@@ -79,6 +92,13 @@ fn the_job_and_step_are_told() {
     });
     assert_eq!(event["unmapped"]["tokenhound"]["ci"], ci);
     assert!(object(&samples::unexpected_reader(), &host())["unmapped"]["tokenhound"].get("ci").is_none());
+}
+
+#[test]
+fn the_incident_is_told() {
+    let event: Value = serde_json::from_str(&line_in(&samples::awkward(), &host(), "0123abcd")).unwrap();
+    assert_eq!(event["metadata"]["correlation_uid"], "0123abcd");
+    assert_eq!(event["unmapped"]["tokenhound"]["incident"], "0123abcd");
 }
 
 #[test]

@@ -130,6 +130,8 @@ HIGH  17 records were lost (hits_ring_full)
     - reads of stores may be among the lost records
   what to do
     - Run `tokenhound doctor`: it tests every probe and names the remedy.
+    - If findings were given up, look why the sink fails (`tokenhound doctor`) or why the disk is
+      full, and at what is kept of them: `tokenhound incidents`.
     - If records were lost under load, find the process that makes the storm; the life and hit rings
       are separate for this reason.
     - Treat the interval as unobserved: check the stores' access times and run `tokenhound audit`.

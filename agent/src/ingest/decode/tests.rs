@@ -251,7 +251,7 @@ fn a_record_cut_anywhere_is_an_error() {
 
 #[test]
 fn what_it_does_not_know_is_an_error() {
-    for kind in [0, 8, 255, u16::MAX] {
+    for kind in [0, 10, 255, u16::MAX] {
         let bytes = record_of(&Header { kind, ..Header::default() }, &[&[0; 512]]);
         assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Kind(kind));
     }
@@ -494,4 +494,75 @@ fn a_connection_is_to_a_path_or_to_an_address() {
             assert!(decoder(&[]).decode(&bytes[..cut]).is_err(), "{cut} of {} bytes", bytes.len());
         }
     }
+}
+
+#[test]
+fn an_answer_of_a_name_server_is_a_name_with_its_addresses() {
+    let list = vec!["203.0.113.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+    for message in [crate::ingest::answer::build("collector.invalid", &list).unwrap(), b"no message".to_vec()] {
+        let head = record::Answer {
+            header: header(Kind::ANSWER, 0),
+            task: raw_task(),
+            server: Address::v4(u32::from_ne_bytes([192, 0, 2, 53])),
+            port: 53u16.to_be(),
+            bytes_len: message.len() as u16,
+            reserved: 0,
+        };
+        let bytes = record_of(&head, &[&message]);
+        let decoded = decoder(&[]).decode(&bytes).unwrap();
+        let Observation::Answer(answer) = decoded.observation else { panic!("{:?}", decoded.observation) };
+        assert_eq!((answer.server, answer.task.key), ("192.0.2.53:53".parse().unwrap(), wanted_task().key));
+        let understood = if message.starts_with(b"no") { ("", vec![]) } else { ("collector.invalid", list.clone()) };
+        assert_eq!((answer.name.as_str(), answer.addresses), understood);
+        for cut in 0..bytes.len() {
+            assert!(decoder(&[]).decode(&bytes[..cut]).is_err(), "{cut} of {} bytes", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn a_file_that_a_carrier_writes() {
+    let head = |moment: record::Moment, flags: u16, path: &[u8], root: &[u8]| record::Written {
+        header: header(Kind::WRITTEN, flags),
+        task: raw_task(),
+        file: facts(),
+        carrier: PARENT,
+        path_len: path.len() as u16,
+        root_len: root.len() as u16,
+        moment: moment.0,
+        reserved: 0,
+    };
+    let (path, root) = (b"deploy.sh\0jail\0srv\0".as_slice(), b"jail\0srv\0".as_slice());
+    for (moment, flags, root, wanted) in [
+        (record::Moment::OPENED, 0, root, Moment::Opened),
+        (record::Moment::CLOSED, record::Written::PATH_TRUNCATED, b"".as_slice(), Moment::Closed),
+        (record::Moment::ENDED, record::Written::UNLINKED, b"", Moment::Ended),
+    ] {
+        let bytes = record_of(&head(moment, flags, path, root), &[path, root]);
+        let decoded = decoder(&[]).decode(&bytes).unwrap();
+        let expected = Written {
+            time: KernelTime(5_000),
+            task: wanted_task(),
+            file: facts(),
+            path: KernelPath {
+                path: if flags == record::Written::PATH_TRUNCATED {
+                    "srv/jail/deploy.sh"
+                } else {
+                    "/srv/jail/deploy.sh"
+                }
+                .into(),
+                truncated: flags == record::Written::PATH_TRUNCATED,
+            },
+            path_in_root: (!root.is_empty()).then(|| "/deploy.sh".into()),
+            unlinked: flags == record::Written::UNLINKED,
+            carrier: PARENT,
+            moment: wanted,
+        };
+        assert_eq!(decoded.observation, Observation::Written(Box::new(expected)));
+        for cut in 0..bytes.len() {
+            assert!(decoder(&[]).decode(&bytes[..cut]).is_err(), "{cut} of {} bytes", bytes.len());
+        }
+    }
+    let bytes = record_of(&head(record::Moment(9), 0, path, b""), &[path]);
+    assert_eq!(decoder(&[]).decode(&bytes).unwrap_err(), DecodeError::Moment(9));
 }

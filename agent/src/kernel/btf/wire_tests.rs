@@ -15,8 +15,8 @@ use object::{Object as _, ObjectSection as _};
 use tokenhound_common::{
     fields::{FIELDS, Offsets},
     process::ProcessKey,
-    record::{Access, Change, Connect, Dump, Exec, Exit, FileFacts, FileId, Fork, Header, Task},
-    watch::{Address, FileKey, FileWatch, Filter, NameKey},
+    record::{Access, Change, Connect, Dump, Exec, Exit, FileFacts, FileId, Fork, Header, Task, Written},
+    watch::{Address, Carrier, FileKey, FileWatch, Filter, NameKey},
 };
 
 use super::*;
@@ -80,6 +80,8 @@ fn layouts() -> Vec<Layout> {
         NameKey { name, parent, grandparent, shape, reserved }
         FileKey { inode, device, reserved }
         FileWatch { generation, flags }
+        Carrier { start_ns, until_ns }
+        Written { header, task, file, carrier, path_len, root_len, moment, reserved }
     };
     let members = FIELDS.iter().enumerate().map(|(index, field)| (field.name, 4 * index, 4));
     layouts.push(Layout { name: "Offsets", size: size_of::<Offsets>(), members: members.collect() });

@@ -128,7 +128,7 @@ fn a_container_is_named_where_nothing_in_it_is() {
     let inside = |text: &str, depth: usize| {
         let mut chain = lineage(text);
         for process in &mut chain.processes[..depth] {
-            process.container = Some(Container { id: "0123456789abcdef".repeat(4), runtime: "docker".to_owned() });
+            process.container = Some(Container::new("0123456789abcdef".repeat(4), "docker"));
         }
         let actor = actor(&chain);
         let behind: Vec<_> = actor.on_behalf_of.iter().map(|party| party.class.name()).collect();

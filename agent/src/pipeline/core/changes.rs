@@ -26,6 +26,9 @@ impl Core {
             What::Mount(place) => vec![own.clone(), place.path().to_owned()],
             _ => known.into_iter().chain([own.clone()]).collect(),
         };
+        if let What::Replace(place) = &change.what {
+            self.outlet_renamed(change, &absolute(place, world, change.file.id), out);
+        }
         let stores = candidates.iter().find_map(|path| {
             let stores = self.catalogue.stores_for(path, self.processes.homes(), self.processes.overrides());
             let ids: Vec<String> = stores.into_iter().map(|store| store.id.clone()).collect();

@@ -28,5 +28,7 @@ pub(super) fn kind(observation: &Observation) -> &'static str {
         Observation::Change(_) => "change",
         Observation::Connect(_) => "connect",
         Observation::Dump(_) => "dump",
+        Observation::Written(_) => "written",
+        Observation::Answer(_) => "answer",
     }
 }

@@ -49,7 +49,11 @@ impl Handover {
                 self.take(|waiting| waiting.open.task.key == *process)
             }
             Observation::Open(open) => self.open(open, may_start),
-            Observation::Fork(_) | Observation::Change(_) | Observation::Connect(_) => Vec::new(),
+            Observation::Fork(_)
+            | Observation::Change(_)
+            | Observation::Connect(_)
+            | Observation::Written(_)
+            | Observation::Answer(_) => Vec::new(),
         }
     }
 

@@ -36,18 +36,22 @@ impl Core {
             // A record without room uses up its number: what is missing beyond those, nobody accounts for.
             let hits = self.sequences.missing(Ring::Hits).saturating_sub(counted(Reason::HITS_RING_FULL));
             let life = self.sequences.missing(Ring::Life).saturating_sub(counted(Reason::LIFE_RING_FULL));
+            let trail = self.sequences.missing(Ring::Trail).saturating_sub(counted(Reason::TRAIL_RING_FULL));
             let mut exits_lost = false;
             for (reason, total) in kernel {
                 let life = *reason == Reason::LIFE_RING_FULL;
-                exits_lost |= self.lost((label(*reason), *total, !life), time, world, out) && life;
+                let reads = !life && *reason != Reason::TRAIL_RING_FULL;
+                exits_lost |= self.lost((label(*reason), *total, reads), time, world, out) && life;
             }
             self.lost(("hits_unaccounted", hits, true), time, world, out);
+            self.lost(("trail_unaccounted", trail, false), time, world, out);
             exits_lost |= self.lost(("life_unaccounted", life, false), time, world, out);
             self.reconcile(exits_lost, time, world);
         }
         self.lost(("watch_keys", losses.unwatched, true), time, world, out);
         self.lost(("malformed", self.health.malformed, true), time, world, out);
         self.lost(("program_busy", losses.busy, true), time, world, out);
+        self.tell_missed(time, world, out);
         let late = self.reorder.late();
         self.counts.add("late", late - self.health.late);
         self.health.late = late;
@@ -80,15 +84,31 @@ impl Core {
         true
     }
 
-    fn degraded(
+    /// Returns whether it was told.
+    pub(super) fn degraded(
         &mut self,
         degradation: &Degradation,
         time: KernelTime,
         world: &mut dyn World,
         out: &mut dyn FnMut(Output),
-    ) {
+    ) -> bool {
         let finding = self.engine.degraded(degradation, time, self.clock.wall(time));
+        let told = finding.is_some();
         deliver(Outcome { findings: finding.into_iter().collect(), verdicts: Vec::new() }, world, out);
+        told
+    }
+
+    /// Findings that a sink will not get are one more, with their number.
+    pub(super) fn undelivered(
+        &mut self,
+        sinks: Vec<(String, u64)>,
+        time: KernelTime,
+        world: &mut dyn World,
+        out: &mut dyn FnMut(Output),
+    ) {
+        for (sink, total) in sinks {
+            self.degraded(&Degradation::Undelivered { sink, total }, time, world, out);
+        }
     }
 
     /// A probe that does not deliver is a finding.
@@ -113,8 +133,18 @@ impl Core {
             ("lineage_ancestor", stats.evicted_ancestor),
             ("lineage_alive", stats.evicted_alive),
         ];
-        let tokens = [("tokens", self.lifecycle.evicted()), ("carried", self.carried.evicted())];
+        let tokens = [
+            ("tokens", self.lifecycle.evicted()),
+            ("carried", self.carried.evicted()),
+            ("environments_cut", self.cut.evicted()),
+            ("writing", self.writing.evicted()),
+            ("late_reads", self.late.dropped()),
+            ("outlets", self.outlets.evicted()),
+            ("resolved", self.resolved.evicted()),
+            ("token_places", self.copies.evicted()),
+        ];
         let tables = self.engine.evictions().into_iter().chain(lineage).chain(self.dumps.evictions()).chain(tokens);
+        let tables = tables.chain(self.containers.evictions()).chain(self.provenance.evicted());
         for (table, total) in tables {
             let before = self.health.evicted.insert(table, total).unwrap_or(0);
             if total > before {

@@ -1,27 +1,42 @@
 //! Everything that crosses the border of the core: inputs, questions and their answers, outputs.
 
+// From `core`, where there are addresses and no way to use them.
+use core::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tokenhound_common::{loss::Reason, process::ProcessKey, record::FileId, watch::FileKey};
 
+use super::containers::Wanted;
 use crate::{
     catalogue::{decoy::Decoy, homes::EnvOverrides},
+    container::model::{Found, Look as ContainerLook, Named},
+    copies::model::{Candidate, Scanned},
     detect::{
         change::StoreChange,
         judge::Verdict,
         lifecycle::{self, Look, Tracked},
+        revocation_incomplete::{self, Remaining},
     },
     finding::model::Finding,
-    ingest::{carried::Carried, clock::Clock, decode::Decoded, observation::KernelTime, sequence::Ring},
+    history::model::{Accessed, Before, Checked, Copied, Sent},
+    ingest::{
+        carried::{Carried, Shaped},
+        clock::Clock,
+        decode::Decoded,
+        observation::KernelTime,
+        rest::More,
+        sequence::Ring,
+    },
     lineage::{
         actor::Class,
         ci::Ci,
         container::Membership,
         loaded::{Linkage, Place},
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         package::{Digest, Owners},
     },
     policy::Policy,
+    token::fingerprint::Fingerprint,
 };
 
 /// One thing that happens to the core. What is decided follows from the inputs in their order, and from the answers of
@@ -38,6 +53,15 @@ pub enum Input {
     Time(KernelTime),
     /// A process has closed a file that it had open for writing.
     Written {
+        /// Which file.
+        file: FileId,
+        /// Who.
+        by: ProcessKey,
+    },
+    /// A process has written to a history or log that it had opened for writing, and perhaps closed it.
+    Appended {
+        /// When it was noticed.
+        time: KernelTime,
         /// Which file.
         file: FileId,
         /// Who.
@@ -76,6 +100,13 @@ pub enum Input {
     },
     /// What was lost since the start, looked at once a second.
     Losses(Losses),
+    /// Findings had to go before sinks had them.
+    Undelivered {
+        /// When it was noticed.
+        time: KernelTime,
+        /// How many since the start, by sink; `all` where they were not even written down.
+        sinks: Vec<(String, u64)>,
+    },
     /// Readers that were remembered, with what they held.
     Readers(Vec<(PathBuf, Digest)>),
     /// The decoys that are planted now; those of before are forgotten.
@@ -98,12 +129,77 @@ pub enum Input {
         /// Which, and where they stand.
         tokens: Vec<Carried>,
     },
+    /// The next record of process life is of a program with something on its command line that is built like a token, and is
+    /// none that is known.
+    Shaped {
+        /// When.
+        time: KernelTime,
+        /// By which process.
+        process: ProcessKey,
+        /// Which shapes, and where they stand.
+        tokens: Vec<Shaped>,
+    },
+    /// A program that was started at that time has more tokens than its record had room for.
+    More {
+        /// When it was started.
+        time: KernelTime,
+        /// By which process.
+        process: ProcessKey,
+        /// Those that were not in the record.
+        more: More,
+    },
     /// A file of stores was looked at (see `pipeline/tokens.rs`).
     Looked {
         /// When.
         time: KernelTime,
         /// What was found.
         look: Box<Look>,
+    },
+    /// Files in which tokens were found before the agent started.
+    Copies {
+        /// When it started.
+        time: KernelTime,
+        /// Which, and which tokens.
+        copies: Vec<(PathBuf, Vec<Fingerprint>)>,
+    },
+    /// What was known of tokens that had left their stores before the agent started, and told of those that had not.
+    Before {
+        /// When it started.
+        time: KernelTime,
+        /// What was known.
+        before: Box<Before>,
+    },
+    /// From now on these tokens are looked for in files, and no others.
+    Searched {
+        /// When.
+        time: KernelTime,
+        /// Which; at most [`crate::token::scan::MOST_TOKENS`].
+        tokens: Vec<Fingerprint>,
+    },
+    /// It was looked what remains of a token that has left its store ([`Output::Remaining`]).
+    Remaining {
+        /// When.
+        time: KernelTime,
+        /// Which token.
+        fingerprint: Fingerprint,
+        /// Copies that are not known to be gone.
+        remaining: Vec<Remaining>,
+    },
+    /// A file was looked into for copies of tokens ([`Output::Scan`]).
+    Scanned(Box<Scanned>),
+    /// A token was found in an image, or in what a container has written.
+    Exposed {
+        /// When.
+        time: KernelTime,
+        /// Which, and where.
+        found: Box<Found>,
+    },
+    /// A container was looked at ([`Output::Container`]).
+    Container {
+        /// When.
+        time: KernelTime,
+        /// What was found.
+        look: Box<ContainerLook>,
     },
 }
 
@@ -171,6 +267,9 @@ pub trait World {
     /// first.
     fn mount_point(&mut self, device: u32) -> Option<PathBuf>;
 
+    /// What `/etc/hosts` calls an address.
+    fn host(&mut self, address: IpAddr) -> Option<String>;
+
     /// What a path leads to; a link in its last component is not followed.
     fn file(&mut self, path: &Path) -> Option<FileId>;
 
@@ -183,6 +282,9 @@ pub trait World {
     /// Whose the program and script of a process are. `None` where no package manager is known. Waits for
     /// [`crate::lineage::package::lookup::PATIENCE`] at most.
     fn owners(&mut self, process: &Process) -> Option<Owners>;
+
+    /// What a container's runtime calls it. Waits for 50 ms at most.
+    fn named(&mut self, container: &Container) -> Named;
 
     /// Kernel time, for the latency of a finding. Nothing is decided by it.
     fn now(&mut self) -> KernelTime;
@@ -215,6 +317,16 @@ pub enum Output {
         /// The job of a CI system that it ran in.
         ci: Option<Box<Ci>>,
     },
+    /// Somebody got at a token, expected or not: for the history.
+    Access(Box<Accessed>),
+    /// A token was found where it does not belong: for the history.
+    Copied(Box<Copied>),
+    /// A carrier has connected to another machine: for the history.
+    Sent(Box<Sent>),
+    /// A file with copies was looked at again: for the history.
+    Standing(Box<Checked>),
+    /// Look what remains of these tokens, which have left their stores.
+    Remaining(Vec<Fingerprint>),
     /// A home that was not known before: look for stores there.
     Home(PathBuf),
     /// Variables of a running process have moved stores: look there, and watch the names.
@@ -227,6 +339,13 @@ pub enum Output {
         file: FileId,
         /// For writing (too).
         writes: bool,
+    },
+    /// A process has opened a history or log for writing.
+    Writes {
+        /// Which process.
+        process: ProcessKey,
+        /// Which file.
+        file: FileId,
     },
     /// What is thought of a holder.
     Holder {
@@ -250,6 +369,12 @@ pub enum Output {
     Change(StoreChange),
     /// What is known of a token has changed.
     Token(lifecycle::Change),
+    /// What is known and told of a token that has left its store has changed.
+    Left(revocation_incomplete::Change),
+    /// A file that may hold a token: look into it.
+    Scan(Box<Candidate>),
+    /// Something is to be learnt of containers.
+    Container(Wanted),
     /// A file of a store: watch it whatever name leads to it.
     Watch(FileId),
     /// The core of a process that had read a store: watch it.

@@ -108,7 +108,7 @@ mod tests {
     fn read(text: &str, container: &str) -> Access {
         let mut chain = lineage(text);
         if !container.is_empty() {
-            chain.processes[0].container = Some(Container { id: container.to_owned(), runtime: "docker".to_owned() });
+            chain.processes[0].container = Some(Container::new(container.to_owned(), "docker"));
         }
         read_at(0.0, chain, "/home/ann/.netrc")
     }

@@ -7,35 +7,56 @@
 
 mod carried;
 mod changes;
+pub mod containers;
+mod copies;
 mod counts;
 mod dumps;
+mod egress;
 mod handover;
 mod health;
+mod held;
+mod images;
 pub mod input;
 mod job;
 pub mod judge;
 mod loaded;
+mod named;
 mod names;
+mod outlets;
 pub mod processes;
 mod readers;
+mod resolved;
+mod revocation;
 mod service;
+mod target;
 mod tokens;
+mod trail;
+mod written;
 
 use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use tokenhound_common::{process::ProcessKey, record::FileId};
+use tokenhound_common::process::ProcessKey;
 
 pub use self::input::{Dumped, Holder, Input, Losses, Output, User, World};
 use self::{
     carried::CarriedBy,
+    containers::Containers,
+    copies::Copies,
     counts::{Counts, kind},
     dumps::Dumps,
+    egress::Egress,
     handover::Handover,
     health::Health,
+    loaded::Cut,
+    named::Late,
     names::Names,
+    outlets::Outlets,
     processes::Processes,
     readers::Readers,
+    resolved::Resolved,
+    revocation::Provenance,
+    written::Writing,
 };
 use crate::{
     catalogue::{
@@ -44,9 +65,8 @@ use crate::{
     },
     detect::{
         access::{Access, Target, Tier},
-        change::StoreChange,
         engine::{Engine, Outcome},
-        judge::{Expectation, Judgement},
+        judge::Judgement,
         lifecycle::Lifecycle,
         process_inspection, words,
     },
@@ -54,7 +74,7 @@ use crate::{
     ingest::{
         clock::Clock,
         loading,
-        observation::{Inspected, Inspection, KernelTime, Object, Observation, Open, Way},
+        observation::{KernelTime, Observation, Open},
         reorder::Reorder,
         sequence::Sequences,
     },
@@ -122,7 +142,16 @@ pub struct Core {
     dumps: Dumps,
     readers: Readers,
     lifecycle: Lifecycle,
+    provenance: Provenance,
     carried: CarriedBy,
+    cut: Cut,
+    writing: Writing,
+    late: Late,
+    outlets: Outlets,
+    egress: Egress,
+    resolved: Resolved,
+    containers: Containers,
+    copies: Copies,
     /// When the agent started: what was written before was there before.
     started: Timestamp,
     engine: Engine,
@@ -157,7 +186,16 @@ impl Core {
             dumps: Dumps::default(),
             readers: Readers::default(),
             lifecycle: Lifecycle::default(),
+            provenance: Provenance::default(),
             carried: CarriedBy::default(),
+            cut: Cut::default(),
+            writing: Writing::default(),
+            late: Late::default(),
+            outlets: Outlets::default(),
+            egress: Egress::default(),
+            resolved: Resolved::default(),
+            containers: Containers::default(),
+            copies: Copies::default(),
             started: Timestamp::MAX,
             engine: Engine::new(setup.salt),
             health: Health::default(),
@@ -189,6 +227,7 @@ impl Core {
             Input::Time(now) => self.release(now, world, out),
             Input::Drain => self.release(KernelTime(u64::MAX), world, out),
             Input::Written { file, by } => self.written(file, by, out),
+            Input::Appended { time, file, by } => self.appended(time, file, by, out),
             Input::Holds(holder) => self.holds(holder, world, out),
             Input::Core { time, process, file } => self.found_core(process, file, time, out),
             Input::Clock(clock) => self.clock = clock,
@@ -197,26 +236,40 @@ impl Core {
             Input::Losses(losses) => {
                 self.losses(&losses, world, out);
                 self.tokens_due(losses.time, world, out);
+                self.revocations_due(losses.time, out);
+                self.containers_found(losses.time, world, out);
             }
+            Input::Undelivered { time, sinks } => self.undelivered(sinks, time, world, out),
             Input::Readers(readers) => self.readers.learn(readers),
             Input::Decoys(decoys) => self.catalogue = Arc::new(self.catalogue.with_decoys(&decoys)),
             Input::Policy(policy) => self.adopt(*policy),
             Input::Tokens { time, tokens } => self.restore(time, tokens),
             Input::Carried { time, process, tokens } => self.carried.note(process, time, tokens),
+            Input::Shaped { time, process, tokens } => self.carried.note_shaped(process, time, tokens),
+            Input::More { time, process, more } => self.carries_more(time, process, more, world, out),
             Input::Looked { time, look } => self.looked(time, &look, out),
+            Input::Copies { time, copies } => self.restore_copies(time, copies),
+            Input::Before { time, before } => self.restore_left(time, *before),
+            Input::Searched { time, tokens } => self.provenance.search(time, &tokens),
+            Input::Remaining { time, fingerprint, remaining } => self.remaining(time, fingerprint, remaining, out),
+            Input::Scanned(scanned) => self.scanned(&scanned, world, out),
+            Input::Exposed { time, found } => self.exposed_in_image(time, &found, world, out),
+            Input::Container { time, look } => self.container_looked(time, *look, world, out),
         }
     }
 
     /// Whether records wait for their order.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.reorder.is_empty() || self.handover.is_waiting()
+        let waiting = [self.handover.is_waiting(), self.late.is_waiting(), self.egress.is_waiting()];
+        !self.reorder.is_empty() || waiting.contains(&true)
     }
 
     /// Whether [`Input::Time`] with this time would release a record.
     #[must_use]
     pub fn is_due(&self, now: KernelTime) -> bool {
-        self.reorder.is_due(now) || self.handover.is_due(now)
+        let due = [self.handover.is_due(now), self.late.is_due(now), self.egress.is_due(now)];
+        self.reorder.is_due(now) || due.contains(&true)
     }
 
     /// Processes in the table.
@@ -268,6 +321,12 @@ impl Core {
         for open in self.handover.due(now) {
             self.opened(&open, world, out);
         }
+        if self.engine.has_new_read() {
+            self.judge_again(world, out);
+        }
+        self.judge_waiting(now, world, out);
+        self.named_files(now, out);
+        self.told_late(world, out);
     }
 
     fn observe(&mut self, observation: &Observation, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -283,6 +342,9 @@ impl Core {
             // At once, and not when it is judged: others may read through the descriptor meanwhile.
             out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
         }
+        if let Observation::Open(open) = observation {
+            self.outlet_opened(open, out);
+        }
         let may_start = matches!(observation, Observation::Open(open) if self.processes.may_start(open.task.key));
         for open in self.handover.observe(observation, may_start) {
             if !open.canary {
@@ -292,47 +354,26 @@ impl Core {
         match observation {
             Observation::Dump(dump) => self.dumped(dump, out),
             Observation::Exec(exec) => {
+                self.engine.started(exec.task.key, exec.output, exec.time);
+                self.cut.started(exec);
+                self.outlet_moved(exec);
+                self.container_started(exec, world, out);
                 self.started(exec, world, out);
                 self.carries(exec, world, out);
             }
-            Observation::Exit(exit) => self.session_ended(exit.process, exit.time, out),
+            Observation::Exit(exit) => {
+                self.cut.ended(exit.process);
+                self.client_ended(exit.process, out);
+                self.session_ended(exit.process, exit.time, out);
+                self.writer_ended(exit.process, exit.time, out);
+                self.outlet_writer_ended(exit.process, exit.time, out);
+            }
+            Observation::Written(written) => self.written_by_carrier(written, out),
+            Observation::Answer(answer) => self.answered(answer),
+            Observation::Connect(connect) if connect.carried => self.connected_out(connect, world, out),
             Observation::Connect(connect) if !connect.canary => self.connected(connect, world, out),
             _ => {}
         }
-    }
-
-    /// A file that was open for writing is closed: what it holds may be another thing now.
-    fn written(&mut self, file: FileId, by: ProcessKey, out: &mut dyn FnMut(Output)) {
-        let Some(path) = self.names.name_of(file) else { return };
-        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
-        let actor =
-            self.processes.get(by).map_or_else(|| format!("pid {}", by.tgid), |process| process.name().to_owned());
-        for store in stores {
-            let (store, actor) = (store.id.clone(), actor.clone());
-            out(Output::Change(StoreChange { store, what: "written", path: path.clone(), other: None, actor }));
-        }
-    }
-
-    /// A process has a file open. Whether it may read it decides whether reads are worth watching.
-    fn holds(&mut self, holder: Holder, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
-        let expected = self.expects(&holder, world);
-        out(Output::Holder { holder, expected });
-    }
-
-    /// Is the process one that may read the file, by the catalogue?
-    fn expects(&mut self, holder: &Holder, world: &mut dyn World) -> bool {
-        let Some(path) = self.names.name_of(holder.file) else { return true };
-        let Some(mut chain) = self.processes.chain(holder.process, holder.time, world) else { return false };
-        let Some(reader) = chain.processes.first_mut() else { return false };
-        if self.asks_packages {
-            ask_owners(reader, world);
-        }
-        let stores = self.catalogue.stores_for(&path, self.processes.homes(), self.processes.overrides());
-        let stores: Vec<String> = stores.into_iter().map(|store| store.id.clone()).collect();
-        let user = world.user(reader.uid);
-        let home = processes::home(reader, user.as_ref());
-        let judgements = judge::judge(&self.catalogue, &stores, &path, self.processes.homes(), reader, home.as_deref());
-        judgements.iter().any(|judgement| matches!(judgement.expectation, Expectation::Expected { .. }))
     }
 
     fn opened(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) {
@@ -342,6 +383,9 @@ impl Core {
         };
         let Some(access) = self.access(open.task.key, open.time, target, world) else { return };
         self.token_written(&access);
+        if open.mode.read {
+            self.late.read(open.task.key, open.time);
+        }
         let judgements = match (&access.target, access.chain.processes.first()) {
             (Target::Store { stores, path, known_as, .. }, Some(reader)) => {
                 let (path, homes) = (known_as.as_ref().unwrap_or(path), self.processes.homes());
@@ -358,6 +402,7 @@ impl Core {
         if key.tgid == self.own || !self.in_scope(key) {
             return None;
         }
+        self.name_containers(&mut chain, world);
         let reader = chain.processes.first_mut()?;
         if self.asks_packages {
             ask_owners(reader, world);
@@ -392,12 +437,15 @@ impl Core {
     ) {
         let judgements = judge::expect(&self.policy, &access, judgements);
         if matches!(access.target, Target::Store { .. }) {
+            self.cut.complete(&mut access, &judgements, world);
             access.loaded = loaded::loaded(&access.chain, access.home.as_deref(), &judgements, world);
         }
         access.reader_change = self.remember_reader(&mut access, &judgements, world, out);
         let injected = self.engine.is_injected(&access);
         let Some(judgements) = judge::apply(&self.policy, &access, judgements, injected) else { return };
         let mut outcome = self.engine.access(&access, &judgements);
+        // Before any finding of it: the history refers from there to here.
+        self.note_access(&access, &judgements, &outcome.verdicts, out);
         self.token_read(&access, &mut outcome, out);
         for (store, verdict) in &outcome.verdicts {
             let reader = access.chain.processes.first().map_or_else(String::new, |reader| reader.name().to_owned());
@@ -412,59 +460,6 @@ impl Core {
             // Of a job it is known when the actor is.
             Scope::Host | Scope::Job => true,
             Scope::Descendants => self.processes.own().is_some_and(|own| self.processes.descends(key, own)),
-        }
-    }
-
-    /// What was opened, in terms of the catalogue; `None` where the kernel matched more than is wanted.
-    fn target(&mut self, open: &Open, world: &mut dyn World, out: &mut dyn FnMut(Output)) -> Option<Target> {
-        match open.object {
-            Object::Process(how, Inspected::Key(key)) => {
-                Some(Target::Process(how, self.processes.get(key).map(Box::new), None))
-            }
-            Object::Process(how, Inspected::Pid(pid)) => {
-                // It may have ended; a thread's number only /proc knows.
-                let namespace = open.task.pid_namespace;
-                let key = self.processes.by_pid(pid, namespace, open.time).or_else(|| world.find(pid, namespace));
-                let process = key.and_then(|key| self.processes.get(key));
-                Some(Target::Process(how, process.map(Box::new), None))
-            }
-            Object::File => {
-                if let Some(process) = self.dumps.core(open.file.id) {
-                    let (process, core) = (process.clone().map(Box::new), open.path.path.clone());
-                    return open.mode.read.then_some(Target::Process(Inspection::CoreDump, process, Some(core)));
-                }
-                let overrides = self.processes.overrides();
-                let homes = self.processes.homes();
-                // Of what a program was started with the record has no name.
-                let nameless = open.way == Way::Exec && open.path.path == std::path::Path::new("/");
-                let known = if nameless { self.names.known_as(open.file.id, world) } else { None };
-                let seen = known.as_ref().unwrap_or(&open.path.path);
-                let mut stores = if open.path.truncated {
-                    self.catalogue.stores_for_truncated(&open.path.path)
-                } else {
-                    self.catalogue.stores_for(seen, homes, overrides)
-                };
-                let mut known_as = None;
-                if stores.is_empty() {
-                    let known = self.names.known_as(open.file.id, world)?;
-                    stores = self.catalogue.stores_for(&known, homes, overrides);
-                    known_as = Some(known);
-                }
-                if stores.is_empty() {
-                    return None;
-                }
-                let stores = stores.into_iter().map(|store| store.id.clone()).collect();
-                if known_as.is_none() && !open.unlinked {
-                    // From now on it is watched whatever name leads to it.
-                    out(Output::Watch(open.file.id));
-                    self.names.remember(open.file.id, seen);
-                }
-                // Again: of a store that was new its id is watched from here on only.
-                out(Output::Held { process: open.task.key, file: open.file.id, writes: open.mode.write });
-                let path = seen.clone();
-                let (mode, way, path_in_root) = (open.mode, open.way, open.path_in_root.clone());
-                Some(Target::Store { stores, path, known_as, file: open.file, mode, way, path_in_root })
-            }
         }
     }
 }

@@ -55,6 +55,11 @@ impl Names {
         }
     }
 
+    /// Every name, in no order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.known.values().map(|known| known.path.as_path())
+    }
+
     /// The name by which a file was last known.
     #[must_use]
     pub(super) fn name_of(&self, id: FileId) -> Option<PathBuf> {

@@ -13,13 +13,13 @@ use super::input::{Output, User, World};
 use crate::{
     catalogue::homes::{EnvOverrides, Homes},
     ingest::{
-        observation::{Exec, KernelTime, Observation},
+        observation::{Exec, KernelTime, Observation, Task},
         texts::Texts,
     },
     lineage::{
-        container::Containers,
+        container::{self, Containers},
         identity::InterpreterRules,
-        model::{Chain, Process},
+        model::{Chain, Container, Process},
         table::{Change, Limits, Stats, Table},
     },
 };
@@ -40,7 +40,14 @@ pub struct Processes {
     taught: Texts,
     own_tgid: u32,
     own: Option<ProcessKey>,
+    /// Our mount namespace; 0 until it is known.
+    own_mounts: u32,
+    /// One process of each container that was found running, with its user.
+    contained: Vec<(ProcessKey, u32, Container)>,
 }
+
+/// Most containers that were found running and wait to be looked at.
+const CONTAINED: usize = 1024;
 
 /// Programs that open files for those they start. That an access of theirs waits is all that follows from the name.
 const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "busybox", "rbash"];
@@ -91,6 +98,8 @@ impl Processes {
             taught: Texts::default(),
             own_tgid: own,
             own: None,
+            own_mounts: 0,
+            contained: Vec::new(),
         }
     }
 
@@ -100,6 +109,13 @@ impl Processes {
         self.learn(variables, process.cwd.as_deref(), out);
         if process.key.tgid == self.own_tgid {
             self.own = Some(process.key);
+            self.own_mounts = process.mount_namespace;
+        }
+        if let Some(container) = &process.container
+            && self.contained.len() < CONTAINED
+            && !self.contained.iter().any(|(_, _, known)| known.id == container.id)
+        {
+            self.contained.push((process.key, process.uid, container.clone()));
         }
         self.table.adopt(process);
     }
@@ -112,6 +128,8 @@ impl Processes {
             Observation::Open(open) => open.task.key,
             Observation::Change(change) => change.task.key,
             Observation::Connect(connect) => connect.task.key,
+            Observation::Written(written) => written.task.key,
+            Observation::Answer(answer) => answer.task.key,
             Observation::Fork(_) | Observation::Exit(_) | Observation::Dump(_) => return,
         };
         if change == Change::Unresolved
@@ -177,8 +195,34 @@ impl Processes {
             let membership = self.containers.of(process.cgroup, || world.membership(process.key));
             (process.container, process.unit) = membership.map_or((None, None), |found| (found.container, found.unit));
         }
+        for at in 0..chain.processes.len() {
+            let process = &chain.processes[at];
+            if process.container.is_none() && self.is_foreign(process.mount_namespace) {
+                let container = container::of_lineage(&chain.processes[at..]);
+                chain.processes[at].container = container;
+            }
+        }
         world.fill_writable(&mut chain);
         Some(chain)
+    }
+
+    /// The container of a process that has just acted.
+    pub fn container(&mut self, task: &Task, at: KernelTime, world: &mut dyn World) -> Option<Container> {
+        let membership = self.containers.of(task.cgroup, || world.membership(task.key));
+        let told = membership.and_then(|membership| membership.container);
+        // Not every runtime names its containers so that a cgroup tells.
+        told.or_else(|| container::of_lineage(&self.table.chain(task.key, at)?.processes))
+    }
+
+    /// Has that mount namespace other mounts than ours?
+    #[must_use]
+    pub fn is_foreign(&self, mount_namespace: u32) -> bool {
+        self.own_mounts != 0 && mount_namespace != 0 && mount_namespace != self.own_mounts
+    }
+
+    /// One process of each container that was found running, each told once.
+    pub fn take_contained(&mut self) -> Vec<(ProcessKey, u32, Container)> {
+        std::mem::take(&mut self.contained)
     }
 
     /// Our own process.
@@ -197,6 +241,21 @@ impl Processes {
     #[must_use]
     pub fn descends(&self, key: ProcessKey, ancestor: ProcessKey) -> bool {
         self.table.is_descendant_of(key, ancestor)
+    }
+
+    /// At most `limit` of the processes that descend from `ancestor` and were there at `since` or later.
+    #[must_use]
+    pub fn below(&self, ancestor: ProcessKey, since: KernelTime, limit: usize) -> Vec<Process> {
+        let keys =
+            self.table.since(since).filter(|key| *key != ancestor && self.table.is_descendant_of(*key, ancestor));
+        keys.take(limit).filter_map(|key| self.table.get(key)).collect()
+    }
+
+    /// The highest of the processes from `key` upwards that are in that mount namespace.
+    #[must_use]
+    pub fn first_in_namespace(&self, key: ProcessKey, namespace: u32, at: KernelTime) -> Option<ProcessKey> {
+        let chain = self.table.chain(key, at)?.processes;
+        chain.iter().take_while(|process| process.mount_namespace == namespace).last().map(|process| process.key)
     }
 
     /// Homes of all users.

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
 use tokenhound_common::{process::ProcessKey, record::FileFacts};
 
 use super::{Core, Output, World, judge};
@@ -13,7 +12,7 @@ use crate::{
         engine::Outcome,
         judge::Verdict,
         lifecycle::{
-            Due, Exposed, Lifecycle, Look, TokenAge, Tracked,
+            Change, Due, Exposed, Lifecycle, Look, TokenAge, Tracked,
             report::{self, Moment},
         },
         stale_token, store_exposed, token_outlived_session, token_reused_by_automation,
@@ -29,17 +28,25 @@ impl Core {
     /// What was known of tokens when the agent started, at `time`.
     pub(super) fn restore(&mut self, time: KernelTime, tokens: Vec<Tracked>) {
         self.started = self.moment(time);
+        self.copies.learn(time, tokens.iter().map(|token| &token.known));
         self.lifecycle.restore(tokens);
     }
 
     /// A file of stores was looked at.
     pub(super) fn looked(&mut self, time: KernelTime, look: &Look, out: &mut dyn FnMut(Output)) {
         let now = self.moment(time);
+        self.copies.learn(time, look.tokens.iter());
+        let before: Vec<Tracked> = self.lifecycle.below(&look.path).cloned().collect();
         let (changes, exposed) = self.lifecycle.looked(look, now, self.started);
-        changes.into_iter().for_each(|change| out(Output::Token(change)));
+        self.tokens_left(before, look, time, out);
+        let (told, known): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| matches!(change, Change::Exposed(..)));
+        known.into_iter().for_each(|change| out(Output::Token(change)));
         if !exposed.is_empty() {
             self.exposed(time, look, &exposed, out);
         }
+        // Only now: what is written down is not told again.
+        told.into_iter().for_each(|change| out(Output::Token(change)));
     }
 
     fn exposed(&mut self, time: KernelTime, look: &Look, ways: &[Exposed], out: &mut dyn FnMut(Output)) {
@@ -143,10 +150,6 @@ impl Core {
     #[must_use]
     pub fn token_ages(&self, time: KernelTime) -> Vec<TokenAge> {
         self.lifecycle.ages(self.moment(time))
-    }
-
-    fn moment(&self, time: KernelTime) -> Timestamp {
-        Timestamp::try_from(self.clock.wall(time)).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 

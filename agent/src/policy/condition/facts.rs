@@ -12,6 +12,7 @@ use cel::{
 
 use super::{MAX_ITEMS, check::Type};
 use crate::{
+    container::model::Named,
     detect::access::Target,
     lineage::model::{Process, Script, Writable},
     policy::{rule::Subject, times},
@@ -20,7 +21,11 @@ use crate::{
 /// Every variable: its name, its type, what it says. A path that is not UTF-8 has `U+FFFD` where it is not.
 pub const VARIABLES: &[(&str, Type, &str)] = &[
     ("stores", Type::Texts, "ids of the stores that the file belongs to; none for another process"),
-    ("path", Type::Text, "the name by which the file was opened; empty for another process"),
+    (
+        "path",
+        Type::Text,
+        "the name by which the file was opened, or was written with a copy of a token; empty for another process",
+    ),
     ("inspects", Type::Text, "how another process is looked into (`environ`, `mem`, ...); empty for a store"),
     ("reader", Type::Text, "path of the reader's executable"),
     ("script", Type::Text, "path of the script it runs; empty if it runs none from a file"),
@@ -38,6 +43,12 @@ pub const VARIABLES: &[(&str, Type, &str)] = &[
     ("behalf_of", Type::Texts, "classes of those on whose behalf it acts, nearest first"),
     ("terminal", Type::Bool, "the reader has a controlling terminal"),
     ("container", Type::Text, "runtime of the container it is in (`docker`); empty on the host"),
+    (
+        "container_name",
+        Type::Text,
+        "what its runtime calls that container; chosen by whoever started it, empty if not known",
+    ),
+    ("container_image", Type::Text, "the image that container was made from, as it was asked for; empty if not known"),
     ("unit", Type::Text, "systemd unit it is in; empty if not known"),
     ("host", Type::Text, "name of this machine"),
     ("hour", Type::Int, "hour of the access in UTC, 0 to 23; `time` knows other zones"),
@@ -56,10 +67,11 @@ impl VariableResolver for Facts<'_> {
             "stores" => texts(self.stores().into_iter().map(str::to_owned)),
             "path" => match &access.target {
                 Target::Store { path, .. } => of_path(path),
+                Target::Copy { copied, .. } => of_path(&copied.path),
                 Target::Process(..) | Target::Service { .. } => text(""),
             },
             "inspects" => match &access.target {
-                Target::Store { .. } | Target::Service { .. } => text(""),
+                Target::Store { .. } | Target::Service { .. } | Target::Copy { .. } => text(""),
                 Target::Process(how, ..) => text(how.name()),
             },
             "reader" => of_path(&reader.executable.path),
@@ -78,6 +90,8 @@ impl VariableResolver for Facts<'_> {
             "behalf_of" => texts(access.actor.on_behalf_of.iter().map(|party| party.class.name().to_owned())),
             "terminal" => truth(reader.tty.is_some()),
             "container" => text(reader.container.as_ref().map_or("", |container| container.runtime.as_str())),
+            "container_name" => named(reader, |named| named.name.as_deref()),
+            "container_image" => named(reader, |named| named.image.as_deref()),
             "unit" => text(reader.unit.as_deref().unwrap_or_default()),
             "host" => text(host),
             "hour" => number(times::hour(access.wall)),
@@ -92,12 +106,17 @@ impl<'a> Facts<'a> {
     fn stores(&self) -> Vec<&'a str> {
         match (self.0.store, &self.0.access.target) {
             (Some(store), _) => vec![store],
-            (None, Target::Store { stores, .. } | Target::Service { stores, .. }) => {
+            (None, Target::Store { stores, .. } | Target::Service { stores, .. } | Target::Copy { stores, .. }) => {
                 stores.iter().map(String::as_str).collect()
             }
             (None, Target::Process(..)) => Vec::new(),
         }
     }
+}
+
+fn named(process: &Process, what: impl Fn(&Named) -> Option<&str>) -> CowVal<'_, '_> {
+    let name = process.container.as_ref().and_then(|container| what(&container.named));
+    CowVal::owned(CelString::from(name.unwrap_or_default()))
 }
 
 fn trusted(process: &Process) -> bool {

@@ -31,7 +31,7 @@ impl Learning {
     fn read(&mut self, access: &Access, id: &str, family: &str) {
         let judgements = match access.target {
             Accessed::Store { .. } => vec![unexpected(store(id, family, 1))],
-            Accessed::Process(..) | Accessed::Service { .. } => Vec::new(),
+            Accessed::Process(..) | Accessed::Service { .. } | Accessed::Copy { .. } => Vec::new(),
         };
         for finding in self.engine.access(access, &judgements).findings {
             self.learner.take(&finding, shipped_catalogue().interpreters());
@@ -109,7 +109,7 @@ fn what_no_one_should_accept_is_refused_with_its_reason() {
     let python = |script| Process { script: Some(script), ..process(4000, 812, "/usr/bin/python3.11") };
     let changed = Owner::Package { name: "tool".into(), integrity: Integrity::Changed };
     let changed = Owners { executable: changed, script: None };
-    let docker = Container { id: "0".repeat(64), runtime: "docker".into() };
+    let docker = Container::new("0".repeat(64), "docker");
     let npm = |mut reader: Process| {
         reader.parent = None;
         let script = "/usr/lib/node_modules/npm/bin/npm-cli.js";

@@ -90,20 +90,21 @@ impl Canary {
 
     fn trace(&self) -> io::Result<()> {
         let process = self.process()?;
-        self.request(libc::PTRACE_SEIZE, 0)?;
-        self.request(libc::PTRACE_INTERRUPT, 0)?;
+        self.request(libc::PTRACE_SEIZE.into(), 0)?;
+        self.request(libc::PTRACE_INTERRUPT.into(), 0)?;
         rustix::process::waitpid(Some(process), WaitOptions::UNTRACED)?;
         // Nothing is mapped there.
-        let _ = self.request(libc::PTRACE_PEEKDATA, 8);
-        self.request(libc::PTRACE_DETACH, 0)
+        let _ = self.request(libc::PTRACE_PEEKDATA.into(), 8);
+        self.request(libc::PTRACE_DETACH.into(), 0)
     }
 
-    fn request(&self, request: libc::c_uint, address: usize) -> io::Result<()> {
+    /// C libraries differ in the type of a request.
+    fn request(&self, request: i64, address: usize) -> io::Result<()> {
         let none = std::ptr::null_mut::<libc::c_void>();
         // SAFETY: none of the requests used here writes to our memory but the word that peeking returns.
         let status = unsafe {
             libc::ptrace(
-                request,
+                request as _,
                 self.process()?.as_raw_nonzero().get(),
                 std::ptr::without_provenance_mut::<u8>(address),
                 none,

@@ -74,11 +74,12 @@ fn receive_many(receiver: &OwnedFd) -> io::Result<()> {
     message.msg_hdr.msg_iov = &raw mut vector;
     message.msg_hdr.msg_iovlen = 1;
     message.msg_hdr.msg_control = control.as_mut_ptr().cast();
-    message.msg_hdr.msg_controllen = size_of_val(&control);
+    // C libraries differ in the type of this, and of the flags.
+    message.msg_hdr.msg_controllen = size_of_val(&control) as _;
     // SAFETY: one message whose buffers are live locals. The descriptor that comes is the canary's and stays open until
     // we end, which is once.
     let count = unsafe {
-        libc::recvmmsg(receiver.as_raw_fd(), &raw mut message, 1, libc::MSG_CMSG_CLOEXEC, std::ptr::null_mut())
+        libc::recvmmsg(receiver.as_raw_fd(), &raw mut message, 1, libc::MSG_CMSG_CLOEXEC as _, std::ptr::null_mut())
     };
     if count == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -109,6 +110,29 @@ pub fn read(file: &File, call: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes `file` by the system call `call`, if only at the end.
+///
+/// # Errors
+///
+/// When what the call needs cannot be had, or `Unsupported` for a call that is not known here.
+pub fn close(file: File, call: &str) -> io::Result<()> {
+    match call {
+        "close" | "locks_remove_file" => {}
+        "dup2" | "dup3" => {
+            let mut place: OwnedFd = file.try_clone()?.into();
+            let other = nameless()?;
+            if call == "dup2" {
+                rustix::io::dup2(&other, &mut place)?;
+            } else {
+                rustix::io::dup3(&other, &mut place, rustix::io::DupFlags::CLOEXEC)?;
+            }
+        }
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    }
+    drop(file);
+    Ok(())
+}
+
 fn map(file: BorrowedFd<'_>) -> io::Result<()> {
     const PAGE: usize = 4096;
     // SAFETY: a new private mapping, of which nothing is read, and which is taken away again.
@@ -119,7 +143,14 @@ fn map(file: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// On a thread of its own: the kernel may start a worker for it, a thread of this process that goes with the one that asked,
+/// and not with the ring (Linux 5.12, `io_uring_clean_tctx`).
 fn through_ring(file: &File) -> io::Result<()> {
+    let read = std::thread::scope(|scope| scope.spawn(|| read_through_ring(file)).join());
+    read.unwrap_or_else(|_| Err(io::Error::other("the thread that reads through a ring panicked")))
+}
+
+fn read_through_ring(file: &File) -> io::Result<()> {
     let mut ring = io_uring::IoUring::new(2)?;
     let mut byte = [0u8];
     let read = io_uring::opcode::Read::new(io_uring::types::Fd(file.as_raw_fd()), byte.as_mut_ptr(), 1).build();

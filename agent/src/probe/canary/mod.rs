@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod descriptors;
+pub mod messages;
 pub mod names;
 pub mod sockets;
 

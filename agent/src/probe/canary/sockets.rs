@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::{Ipv4Addr, UdpSocket},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ use tokenhound_common::record::FileId;
 use crate::kernel::file_id;
 
 /// An address of the loopback network that no program listens on by habit.
-pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 84, 72, 1));
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 84, 72, 1);
 
 /// A socket that listens and is removed when dropped.
 pub struct Canary {

@@ -1,5 +1,7 @@
 //! Files that are a key: of PEM, which may hold certificates and parameters beside it, the private parts alone.
 
+use memchr::memmem::find;
+
 /// Most blocks looked at.
 const MAX_BLOCKS: usize = 256;
 
@@ -29,16 +31,16 @@ fn is_public(label: &[u8]) -> bool {
 fn blocks(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut found = Vec::new();
     let mut rest = bytes;
-    while let Some(start) = position(rest, b"-----BEGIN ") {
+    while let Some(start) = find(rest, b"-----BEGIN ") {
         let from = &rest[start..];
-        let Some(label) = position(&from[11..], b"-----").map(|length| &from[11..11 + length]) else { break };
+        let Some(label) = find(&from[11..], b"-----").map(|length| &from[11..11 + length]) else { break };
         // A label is a few words; anything else is text that mentions one.
         if label.len() > 64 || label.contains(&b'\n') {
             rest = &from[11..];
             continue;
         }
         let end = [b"-----END ", label, b"-----"].concat();
-        let Some(length) = position(from, &end).map(|at| at + end.len()) else { break };
+        let Some(length) = find(from, &end).map(|at| at + end.len()) else { break };
         found.push((label, &from[..length]));
         rest = &from[length..];
         if found.len() >= MAX_BLOCKS {
@@ -46,18 +48,6 @@ fn blocks(bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
         }
     }
     found
-}
-
-fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    // The first byte is seldom: looking for it first is fast enough for a whole file.
-    while let Some(at) = bytes.get(from..)?.iter().position(|byte| Some(byte) == wanted.first()) {
-        if bytes[from + at..].starts_with(wanted) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod form;
 mod needle;
 mod plain;
 mod scanner;
-mod seal;
+mod sealed;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -21,5 +21,5 @@ pub use form::Encoding;
 pub use needle::Needles;
 pub use plain::Unsearchable;
 pub use scanner::{Hit, Scanner};
-pub use seal::{SealError, Sealed};
+pub use sealed::{NONCE, Unsealable};
 pub use set::{MOST_TOKENS, NeedleSet};

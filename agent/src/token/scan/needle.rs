@@ -5,8 +5,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Encoding, Unsearchable,
-    choice::{self, ANCHOR, STRIDE},
-    form, plain,
+    choice::{self, STRIDE},
+    form, plain, sealed,
 };
 use crate::token::{
     fingerprint::{Fingerprint, Key},
@@ -65,12 +65,9 @@ pub struct Needles {
     /// Whose.
     pub fingerprint: Fingerprint,
     pub(super) list: Vec<Needle>,
-    /// Whether enough of the token is unknown to somebody who has guessed its anchor.
-    pub(super) storable: bool,
+    /// They may be written down, sealed.
+    pub(super) lasts: bool,
 }
-
-/// What a token must have of unpredictable bits outside of its anchor for its needles to be kept on disk.
-const LEAST_BITS_LEFT: f64 = 80.0;
 
 impl Needles {
     /// Derives them while the token is at hand. Takes some 30 hashes.
@@ -84,8 +81,7 @@ impl Needles {
         let keys = ScanKeys::of(key);
         let at = choice::anchor(core);
         let list = form::all(core, at).iter().filter_map(|form| needle(&keys, form)).collect();
-        let left = plain::bits(&core[..at]) + plain::bits(&core[at + ANCHOR..]);
-        Ok(Self { fingerprint: key.fingerprint(token), list, storable: left >= LEAST_BITS_LEFT })
+        Ok(Self { fingerprint: key.fingerprint(token), list, lasts: sealed::may_be_sealed(core, at) })
     }
 
     /// Number of needles: at most 36.
@@ -98,12 +94,6 @@ impl Needles {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
-    }
-
-    /// Whether they may be kept on disk ([`Needles::seal`]). Those of short tokens are derived anew from the store.
-    #[must_use]
-    pub const fn storable(&self) -> bool {
-        self.storable
     }
 }
 

@@ -123,6 +123,12 @@ impl NeedleSet {
         self.tokens.len()
     }
 
+    /// The tokens that are looked for; at most [`MOST_TOKENS`].
+    #[must_use]
+    pub fn fingerprints(&self) -> &[Fingerprint] {
+        &self.tokens
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -224,7 +224,7 @@ fn a_set_has_a_bound_and_counts_what_it_leaves_out() {
     let other = |number: usize| Needles {
         fingerprint: key().fingerprint_of(&number.to_le_bytes()),
         list: Vec::new(),
-        storable: false,
+        lasts: true,
     };
     let many: Vec<Needles> = (0..MOST_TOKENS + 2).map(other).collect();
     // Whatever comes again is no further token.
