@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that can be checked, in three parts, with one closing line over all of them.
 
+mod complaint;
 mod guests;
 mod live;
 mod matrix;
@@ -84,6 +85,9 @@ pub(crate) fn run(place: &Place, options: &Options) -> anyhow::Result<ExitCode> 
     matrix.publish(&place.target.join("evasion.txt"))?;
     for name in tally.failures() {
         println!("failed: {name}");
+        for line in tally.complaint(name) {
+            println!("    {line}");
+        }
     }
     for reason in tally.skips() {
         println!("skipped: {reason}");

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::cmd;
+use crate::test::complaint::Complaints;
 
 /// Counts over a whole run.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub(crate) struct Tally {
     failed: u64,
     skipped: u64,
     failures: Vec<String>,
+    complaints: Complaints,
     skips: Vec<String>,
 }
 
@@ -30,6 +32,11 @@ impl Tally {
 
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    /// What a failed test said: who reads the end of a long log sees why, not only that.
+    pub(crate) fn complaint(&self, failure: &str) -> &[String] {
+        self.complaints.of(failure)
     }
 
     pub(crate) fn skips(&self) -> &[String] {
@@ -62,6 +69,7 @@ impl Tally {
             Ok(()) => self.pass(),
             Err(failure) => {
                 println!("{name}: {failure:#}");
+                self.complaints.add(name, format!("{failure:#}"));
                 self.fail(name);
             }
         }
@@ -69,6 +77,7 @@ impl Tally {
 
     /// Takes in a line that a test program of Rust's own harness printed.
     pub(crate) fn read(&mut self, line: &str) {
+        self.complaints.read(line);
         if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.failures.push(name.to_owned());
         }
@@ -97,6 +106,7 @@ impl Tally {
             && self.failed == before
         {
             println!("{name}: {failure:#}");
+            self.complaints.add(name, format!("{failure:#}"));
             self.fail(name);
         }
     }
