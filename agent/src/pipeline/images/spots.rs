@@ -32,8 +32,8 @@ pub(super) struct Known {
 struct Seen {
     /// When it was given to a step of a build last, by then.
     changed: SystemTime,
-    /// When that was (seconds since 1970).
-    looked: i64,
+    /// Files that were changed from then on are not looked at yet (seconds since 1970).
+    from: i64,
     /// It is looked at once more then: an engine fills a volume in its own time.
     again: Option<Instant>,
 }
@@ -42,7 +42,8 @@ impl Known {
     /// All that there is, as it is now.
     pub(super) fn new(places: &Places) -> Self {
         let changed = engine::spots_changed(places);
-        let seen = |spot: Spot| ((spot.kind, spot.name), Seen { changed: spot.changed, looked: now(), again: None });
+        let seen =
+            |spot: Spot| ((spot.kind, spot.name), Seen { changed: spot.changed, from: stamped_now(), again: None });
         Self { all: engine::spots(places).into_iter().map(seen).collect(), changed, waiting: false }
     }
 
@@ -69,13 +70,13 @@ impl Known {
             self.waiting = true;
             return None;
         }
-        Some(seen.map_or(i64::MIN, |seen| seen.looked))
+        Some(seen.map_or(i64::MIN, |seen| seen.from))
     }
 
     fn looked(&mut self, spot: &Spot) {
         let first = !self.all.contains_key(&(spot.kind, spot.name.clone()));
         let again = (spot.kind == Kind::Volume && first).then(|| Instant::now() + SETTLE);
-        self.all.insert((spot.kind, spot.name.clone()), Seen { changed: spot.changed, looked: now(), again });
+        self.all.insert((spot.kind, spot.name.clone()), Seen { changed: spot.changed, from: stamped_now(), again });
     }
 
     fn retain(&mut self, here: &BTreeSet<(Kind, String)>) {
@@ -83,10 +84,11 @@ impl Known {
     }
 }
 
-/// Seconds since 1970.
-fn now() -> i64 {
+/// The least that a file's time can be that is changed from now on (seconds since 1970): the kernel stamps with the last
+/// tick (`ktime_get_coarse_real_ts64`), which may lie in the second before.
+fn stamped_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX).saturating_sub(1)
 }
 
 impl Looker {

@@ -1,6 +1,11 @@
 //! Made-up engines: images of podman and containerd, the cache and the volumes of Docker.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Instant};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::encoding::text;
 
@@ -173,10 +178,15 @@ fn what_a_build_leaves_in_its_cache_is_told_once_it_is_done() {
     let [Place::Cache { inside, .. }] = &told(true)[..] else { panic!("it is told") };
     assert_eq!(inside, Path::new("/root/.netrc"));
     assert_eq!(told(true), [], "once");
-    // A later build is given the same directory.
-    fs::create_dir_all(at.join("merged")).unwrap();
+    // A later build is given the same directory: later by the clock of the file system, which may stand still meanwhile.
     write(&at.join("diff/root/other"), TOKEN);
-    fs::remove_dir(at.join("merged")).unwrap();
+    let changed = || fs::metadata(&at).unwrap().modified().unwrap();
+    let (before, deadline) = (changed(), Instant::now() + Duration::from_secs(10));
+    while changed() == before {
+        assert!(Instant::now() < deadline, "the clock of the file system stands still");
+        fs::create_dir_all(at.join("merged")).unwrap();
+        fs::remove_dir(at.join("merged")).unwrap();
+    }
     let [Place::Cache { inside, .. }] = &told(true)[..] else { panic!("what is new in it is told") };
     assert_eq!(inside, Path::new("/root/other"));
 }
