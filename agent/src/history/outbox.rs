@@ -51,9 +51,10 @@ pub(super) fn last(db: &Connection) -> rusqlite::Result<i64> {
     Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// The last position that every sink has.
+/// The last position that every sink has for sure.
 pub(super) fn floor(db: &Connection) -> rusqlite::Result<i64> {
-    let floor: Option<i64> = db.prepare_cached("SELECT min(cursor) FROM sinks")?.query_row([], |row| row.get(0))?;
+    let sql = "SELECT min(min(cursor, coalesce(again, cursor))) FROM sinks";
+    let floor: Option<i64> = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(floor.unwrap_or(i64::MAX))
 }
 
@@ -239,12 +240,12 @@ impl Cursor {
         Ok(Self { database, sink: sink.name.clone(), min_severity: sink.min_severity, kinds: kinds(sink.take) })
     }
 
-    /// The last position that the sink has, as it is written down.
+    /// The last position that the sink has for sure, as it is written down.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn at(&self) -> Result<i64, HistoryError> {
-        let sql = "SELECT cursor FROM sinks WHERE name = ?1";
+        let sql = "SELECT min(cursor, coalesce(again, cursor)) FROM sinks WHERE name = ?1";
         let found = self.database.connection.query_row(sql, [&self.sink], |row| row.get(0));
         found.map_err(|source| self.database.error("read the cursor in", source))
     }
@@ -285,13 +286,14 @@ impl Cursor {
         Ok(next)
     }
 
-    /// The sink has everything up to there.
+    /// The sink has everything up to there; if it ends now, it is to begin after `again`, where there is one.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn advance(&mut self, to: i64) -> Result<(), HistoryError> {
-        let sql = "UPDATE sinks SET cursor = max(cursor, ?2) WHERE name = ?1";
-        let done = self.database.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(params![self.sink, to]));
+    pub fn advance(&mut self, to: i64, again: Option<i64>) -> Result<(), HistoryError> {
+        let sql = "UPDATE sinks SET cursor = max(cursor, ?2), again = ?3 WHERE name = ?1";
+        let values = params![self.sink, to, again];
+        let done = self.database.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(values));
         done.map(drop).map_err(|source| self.database.error("write the cursor in", source))
     }
 

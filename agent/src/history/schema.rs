@@ -244,6 +244,10 @@ const MIGRATIONS: &[&str] = &[
     -- How others can get at a file, as it was told.
     CREATE TABLE exposures (path TEXT PRIMARY KEY, ways TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- A receiver that gives no answers may not have read what comes after that position: where the next agent begins.
+    ALTER TABLE sinks ADD COLUMN again INTEGER;
+",
 ];
 
 /// The version that this agent writes.

@@ -7,8 +7,9 @@
 //! In a sticky directory like `/tmp` a user cannot replace what others own, but can put a hard link there under a name
 //! of their choice: a file or link that lies directly in one counts as writable, a directory in it does not.
 //!
-//! For a process in another mount namespace the path is followed below `/proc/<pid>/root`, while it lives; otherwise
-//! the answer is [`Writable::Unknown`].
+//! For a process in another mount namespace the path is followed below `/proc/<pid>/root`, while it lives. Where nobody
+//! lives there any more, an executable that lies here under the same path, by its identity, is judged here; otherwise the
+//! answer is [`Writable::Unknown`].
 //!
 //! If the executable was replaced since it was started (a package upgrade), its directories are judged as they are, and
 //! the file by the owner and mode that the kernel recorded at the exec.
@@ -31,6 +32,7 @@ use super::{
     model::{Chain, Executable, Process, Script, Writable},
     users::Users,
 };
+use crate::kernel::file_id::Mounts;
 
 mod acl;
 mod place;
@@ -92,8 +94,13 @@ impl Writables {
         let roots: Vec<Option<PathBuf>> =
             chain.processes.iter().map(|process| self.root_of(process, &chain.processes)).collect();
         for (process, root) in chain.processes.iter_mut().zip(roots) {
-            let Some(root) = root else { continue };
             let account = place::account(process, users);
+            let Some(root) = root else {
+                if process.executable.writable == Writable::Unknown && is_ours(&process.executable) {
+                    process.executable.writable = executable_writable(Path::new("/"), &process.executable, &account);
+                }
+                continue;
+            };
             if process.executable.writable == Writable::Unknown {
                 process.executable.writable = executable_writable(&root, &process.executable, &account);
             }
@@ -133,6 +140,14 @@ impl Writables {
         let alive = stat.starttime == key.start_ns / self.tick_ns && !matches!(stat.state, 'Z' | 'X' | 'x');
         alive.then(|| directory.join("root"))
     }
+}
+
+/// Is it the very file that lies under its path in the agent's own view? A namespace that is gone may have had it elsewhere
+/// too: what was mounted there needed the rights that changing the machine's own takes, or a user namespace, in which
+/// nobody gains any.
+fn is_ours(executable: &Executable) -> bool {
+    !executable.path_truncated
+        && Mounts::read().and_then(|mounts| mounts.identify(&executable.path)).is_ok_and(|found| found == executable.id)
 }
 
 /// Could `account` have changed what `path` leads to? `path` is followed below `root`.

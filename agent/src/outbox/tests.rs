@@ -42,6 +42,9 @@ struct Fake {
     answers: VecDeque<Answer>,
     taken: mpsc::Sender<Vec<String>>,
     batch: usize,
+    /// It gives no answers: of that many of the last it does not know whether they were read.
+    silent: usize,
+    last: VecDeque<i64>,
 }
 
 impl Sink for Fake {
@@ -61,14 +64,27 @@ impl Sink for Fake {
             }
         };
         let _ = self.taken.send(items[..taken].iter().map(|item| item.uid.clone()).collect());
+        self.last.extend(items[..taken].iter().map(|item| item.id));
+        self.last.drain(..self.last.len().saturating_sub(self.silent));
         Ok(taken)
+    }
+
+    fn unsure(&self) -> Option<i64> {
+        self.last.front().map(|oldest| oldest - 1)
     }
 }
 
 /// A receiver that gives these answers, and what it takes.
 fn fake(answers: impl IntoIterator<Item = Answer>) -> (Box<dyn Sink>, mpsc::Receiver<Vec<String>>) {
     let (taken, told) = mpsc::channel();
-    (Box::new(Fake { answers: answers.into_iter().collect(), taken, batch: 3 }), told)
+    let (answers, last) = (answers.into_iter().collect(), VecDeque::new());
+    (Box::new(Fake { answers, taken, batch: 3, silent: 0, last }), told)
+}
+
+/// One that takes everything and says nothing: the last two may not have been read.
+fn silent() -> (Box<dyn Sink>, mpsc::Receiver<Vec<String>>) {
+    let (taken, told) = mpsc::channel();
+    (Box::new(Fake { answers: VecDeque::new(), taken, batch: 3, silent: 2, last: VecDeque::new() }), told)
 }
 
 fn uid(number: u32) -> String {
@@ -245,6 +261,33 @@ fn a_cursor_that_was_not_written_makes_duplicates_and_never_a_gap() {
     agent.find(4..6);
     assert_eq!(get(&told, 4), [2, 3, 4, 5]);
     agent.stop(outbox);
+}
+
+#[test]
+fn what_a_silent_receiver_may_not_have_read_comes_again() {
+    let mut agent = Agent::new();
+    let (sink, told) = silent();
+    let outbox = agent.start(vec![(config("soc"), sink)]);
+    agent.find(0..6);
+    assert_eq!(get(&told, 6), [0, 1, 2, 3, 4, 5]);
+    let (state, left, _) = agent.stop(outbox);
+    assert_eq!(left, Some(0));
+    let mut agent = Agent::again(state);
+    let (sink, told) = silent();
+    let outbox = agent.start(vec![(config("soc"), sink)]);
+    agent.find(6..7);
+    assert_eq!(get(&told, 3), [4, 5, 6]);
+    let (state, ..) = agent.stop(outbox);
+    // One that is sure has all of it, and nothing is kept for it any more.
+    let mut agent = Agent::again(state);
+    let (sink, told) = fake([]);
+    let outbox = agent.start(vec![(config("soc"), sink)]);
+    assert_eq!(get(&told, 2), [5, 6]);
+    let (state, ..) = agent.stop(outbox);
+    let mut agent = Agent::again(state);
+    let outbox = agent.start(vec![(config("soc"), fake([]).0)]);
+    let (state, ..) = agent.stop(outbox);
+    assert_eq!(Database::look(state.path()).unwrap().unwrap().waiting().unwrap(), 0);
 }
 
 #[test]

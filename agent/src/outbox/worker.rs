@@ -43,8 +43,8 @@ pub(super) struct Worker {
     at: i64,
     /// Up to there everything was read into `queue`.
     through: i64,
-    /// As it is in the database.
-    written: i64,
+    /// As it is in the database: how far it is, and where the next agent begins if not there. Unknown at first.
+    written: Option<(i64, Option<i64>)>,
     /// Attempts in a row that failed.
     failures: u32,
     /// Attempts that may fail once it is time to stop.
@@ -82,7 +82,7 @@ impl Worker {
             queue: VecDeque::new(),
             at,
             through: at,
-            written: at,
+            written: None,
             failures: 0,
             chances: CHANCES,
             // What an earlier run wrote down need not hold any more.
@@ -95,7 +95,7 @@ impl Worker {
     /// Somebody else was at the cursor until now.
     pub(super) fn look_again(&mut self) {
         match self.cursor.at() {
-            Ok(at) => (self.at, self.through, self.written) = (at, at, at),
+            Ok(at) => (self.at, self.through, self.written) = (at, at, None),
             // What it has not seen moved comes twice, and nothing is missing.
             Err(error) => self.trouble(&error),
         }
@@ -116,7 +116,7 @@ impl Worker {
                 self.pause(Some(again));
             }
         }
-        self.write_down(self.at);
+        self.write_down();
         self.signals.last.max(self.through) - self.at
     }
 
@@ -147,8 +147,8 @@ impl Worker {
                 return Err(Instant::now() + self.backoff.most);
             }
         }
-        if self.at - self.written >= LAZY {
-            self.write_down(self.at);
+        if self.written.is_none_or(|(at, _)| self.at - at >= LAZY) {
+            self.write_down();
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Worker {
     /// The sink is past that entry, and past what comes before the next one.
     fn pass(&mut self, id: i64) {
         self.at = if self.queue.is_empty() { self.through } else { id };
-        self.write_down(self.at);
+        self.write_down();
     }
 
     fn recovered(&mut self) {
@@ -210,14 +210,20 @@ impl Worker {
     }
 
     /// A disk that does not take it costs nothing but duplicates after the next start.
-    fn write_down(&mut self, at: i64) {
-        if at == self.written {
+    fn write_down(&mut self) {
+        let now = (self.at, self.again());
+        if self.written == Some(now) {
             return;
         }
-        match self.cursor.advance(at) {
-            Ok(()) => (self.written, self.unwritten) = (at, false),
+        match self.cursor.advance(now.0, now.1) {
+            Ok(()) => (self.written, self.unwritten) = (Some(now), false),
             Err(error) => self.trouble(&error),
         }
+    }
+
+    /// Where the next agent begins, if not where this one is.
+    fn again(&self) -> Option<i64> {
+        self.sink.unsure().filter(|again| *again < self.at)
     }
 
     fn trouble(&mut self, error: &HistoryError) {
@@ -232,6 +238,9 @@ impl Worker {
         // Nothing waits: the sink may have something to do of its own, now and later.
         let idle = again.is_none() && self.signals.stop.is_none();
         let due = if idle { self.sink.idle().map(|wait| Instant::now() + wait) } else { None };
+        if self.written.is_some_and(|(_, again)| again != self.again()) {
+            self.write_down();
+        }
         let until = [again, due, self.signals.stop].into_iter().flatten().min();
         loop {
             let before = self.signals;

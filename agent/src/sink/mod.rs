@@ -100,6 +100,12 @@ pub trait Sink: Send {
     /// When the first entry was not taken.
     fn deliver(&mut self, items: &[Item]) -> Result<usize, Refused>;
 
+    /// Of a receiver that gives no answers: what comes after that position was handed over, and may be lost if both ends
+    /// die now. The next agent begins there.
+    fn unsure(&self) -> Option<i64> {
+        None
+    }
+
     /// SIGHUP: files are opened and secrets read anew.
     fn reopen(&mut self) {}
 

@@ -2,8 +2,8 @@
 //! (RFC 6587 section 3.4.1).
 //!
 //! Syslog has no answers. What a receiver had not read when it died is gone, although this side could write it. So the
-//! last messages of a connection that broke are sent again over the next one: twice is repaired by the receiver, by
-//! `uid`; not at all is not.
+//! last messages of a connection that broke are sent again over the next one, also by the next agent: twice is repaired by
+//! the receiver, by `uid`; not at all is not.
 
 pub mod encode;
 pub mod wire;
@@ -136,10 +136,18 @@ pub struct SyslogSink {
     connector: wire::Connector,
     wire: Option<Wire>,
     /// What was written last, to be sent again if the connection breaks.
-    tail: VecDeque<(Instant, Vec<u8>)>,
+    tail: VecDeque<Written>,
     tail_bytes: usize,
     /// How many of `tail`, from the front, must be sent again.
     again: usize,
+}
+
+/// A message that was written.
+struct Written {
+    at: Instant,
+    /// Position in the outbox.
+    id: i64,
+    message: Vec<u8>,
 }
 
 impl SyslogSink {
@@ -184,28 +192,27 @@ impl SyslogSink {
     fn repeat(&mut self, mut wire: Wire) -> Result<Wire, wire::WireError> {
         self.forget();
         while self.again > 0 {
-            let (_, message) = &self.tail[self.tail.len() - self.again];
-            wire.write(message, self.config.timeout)?;
+            let written = &self.tail[self.tail.len() - self.again];
+            wire.write(&written.message, self.config.timeout)?;
             self.again -= 1;
         }
         Ok(wire)
     }
 
-    fn keep(&mut self, message: Vec<u8>) {
+    fn keep(&mut self, id: i64, message: Vec<u8>) {
         self.tail_bytes += message.len();
-        self.tail.push_back((Instant::now(), message));
+        self.tail.push_back(Written { at: Instant::now(), id, message });
         self.forget();
     }
 
     /// Lets go of what is too much or too old to be sent again.
     fn forget(&mut self) {
-        let old = |written: &Instant| written.elapsed() >= TAIL_AGE;
         while self.tail.len() > TAIL_MESSAGES
             || self.tail_bytes > TAIL_BYTES
-            || self.tail.front().is_some_and(|(written, _)| old(written))
+            || self.tail.front().is_some_and(|written| written.at.elapsed() >= TAIL_AGE)
         {
-            let Some((_, oldest)) = self.tail.pop_front() else { break };
-            self.tail_bytes -= oldest.len();
+            let Some(oldest) = self.tail.pop_front() else { break };
+            self.tail_bytes -= oldest.message.len();
         }
         self.again = self.again.min(self.tail.len());
     }
@@ -216,7 +223,7 @@ impl SyslogSink {
         match wire.write(&message, self.config.timeout) {
             Ok(()) => {
                 self.wire = Some(wire);
-                self.keep(message);
+                self.keep(item.id, message);
                 Ok(())
             }
             Err(error) if wire.survives(&error) => {
@@ -251,6 +258,10 @@ impl Sink for SyslogSink {
             }
         }
         Ok(taken)
+    }
+
+    fn unsure(&self) -> Option<i64> {
+        self.tail.front().map(|oldest| oldest.id - 1)
     }
 
     /// A connection that broke after the last finding is noticed here and not with the next one.

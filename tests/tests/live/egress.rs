@@ -78,7 +78,7 @@ fn told<'f>(findings: &'f [Finding], text: &str) -> Option<&'f Finding> {
 
 #[test]
 fn datagrams_are_told_and_connections_by_the_name_that_was_asked_for() {
-    let tools = ["unshare", "ip", "mount", "mkfifo", "python3"];
+    let tools = ["unshare", "ip", "mount", "mkfifo", "python3", "curl"];
     if !skip::native("what programs send does not depend on the kernel") || !skip::has(&tools) {
         return;
     }
@@ -100,13 +100,26 @@ fn datagrams_are_told_and_connections_by_the_name_that_was_asked_for() {
     let ended = thief.wait().unwrap();
     assert!(ended.success(), "{ended:?}");
 
+    // The twin: an expected reader, in a network and among mounts that are gone with it, before the next thief.
+    let twin = in_network(&stage, &ann, "twin", "curl -sS -m 60 --netrc http://collector.invalid:8443/");
+    let ended = twin.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    agent.provoke(&store.display().to_string(), || {
+        assert_eq!(
+            process::run(Command::new("dd").arg(format!("if={}", store.display())).current_dir("/"), b"").code(),
+            0
+        );
+    });
+
     let findings = agent.findings("");
+    let of_twin: Vec<_> = findings.iter().filter(|one| one.reader().ends_with("/curl")).collect();
+    assert!(of_twin.is_empty(), "{of_twin:?}");
     let by_name = told(&findings, "203.0.113.7:8443").unwrap();
     let service = by_name.0.pointer("/unmapped/tokenhound/service").unwrap();
     assert_eq!((&service["name"], &service["name_from"]), (&"collector.invalid".into(), &"dns".into()), "{service}");
     assert!(by_name.mentions("127.0.0.1:53 answered so"), "{}", by_name.0);
     assert_eq!(by_name.severity(), told(&findings, "203.0.113.8:9999").unwrap().severity());
-    // Not the name server. What expected readers send is in the stories.
+    // Not the name server, and nothing of the twin.
     let known = |finding: &&Finding| finding.mentions("203.0.113.7:8443") || finding.mentions("203.0.113.8:9999");
     let others: Vec<_> = findings.iter().filter(|one| one.detector() == "token-egress" && !known(one)).collect();
     assert!(others.is_empty(), "{others:?}");

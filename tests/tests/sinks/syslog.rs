@@ -68,7 +68,7 @@ impl Rsyslog {
     }
 
     /// Ends it at once, with all that it had not written yet.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.child.kill().unwrap();
         self.process.child.wait().unwrap();
     }

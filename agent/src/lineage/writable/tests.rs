@@ -248,3 +248,26 @@ fn a_chain_is_filled_where_its_files_can_be_seen() {
     assert_eq!(chain.processes[0].script, Some(script));
     assert_eq!(chain.processes[1].executable.writable, Writable::Unknown, "another mount namespace, nobody alive");
 }
+
+#[test]
+fn where_nobody_lives_any_more_a_program_of_this_machine_is_judged_where_it_lies_here() {
+    let users = Users::load().unwrap();
+    let writables = Writables::new(10_000_000);
+    let shell = fs::canonicalize("/bin/sh").unwrap();
+    let id = crate::kernel::file_id::of(&shell).unwrap();
+    let ask = |id: FileId| {
+        let mut elsewhere = process(shell.to_str().unwrap(), 1000);
+        elsewhere.mount_namespace = 1;
+        elsewhere.executable.id = id;
+        elsewhere.script = Some(Script::File { path: "/etc/passwd".into(), writable: Writable::Unknown });
+        let mut chain = Chain { processes: vec![elsewhere], incomplete: false };
+        writables.fill(&mut chain, &users);
+        let unknown = Script::File { path: "/etc/passwd".into(), writable: Writable::Unknown };
+        assert_eq!(chain.processes[0].script, Some(unknown), "nothing tells which script that was");
+        chain.processes[0].executable.writable
+    };
+    assert_eq!(ask(id), Writable::No);
+    for other in [FileId { inode: id.inode + 1, ..id }, FileId { device: id.device + 1, ..id }] {
+        assert_eq!(ask(other), Writable::Unknown, "another file lay under its name there");
+    }
+}
