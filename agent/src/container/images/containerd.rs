@@ -72,12 +72,14 @@ pub fn kept(data: &Path, new: &BTreeSet<String>) -> (Vec<Kept>, BTreeSet<String>
     let Ok(view) = View::open(&directory) else { return (Vec::new(), BTreeSet::new()) };
     let mut manifests = BTreeMap::new();
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut indexes = Vec::new();
     for id in new.iter().filter(|id| is_json(&view, id)) {
         let Some(file) = read(&directory, id).and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok()) else {
             continue;
         };
         for (manifest, name) in file.manifests.iter().filter_map(|of| of.name().zip(named(of))) {
             names.entry(manifest.to_owned()).or_default().push(name);
+            indexes.push((id.clone(), manifest.to_owned()));
         }
         if file.config.is_some() {
             manifests.insert(id.clone(), file);
@@ -108,6 +110,9 @@ pub fn kept(data: &Path, new: &BTreeSet<String>) -> (Vec<Kept>, BTreeSet<String>
         let layers = layers.map(layer).collect();
         found.push(Kept { image, config: parsed, file: directory.join(config), layers });
     }
+    // With its name.
+    let naming: Vec<_> = indexes.into_iter().filter(|(_, manifest)| waiting.contains(manifest)).collect();
+    waiting.extend(naming.into_iter().map(|(index, _)| index));
     (found, waiting)
 }
 
@@ -161,7 +166,7 @@ mod tests {
         let all = blobs(root.path());
         let (found, waiting) = kept(root.path(), &all);
         assert!(found.is_empty(), "without its configuration");
-        assert_eq!(waiting, BTreeSet::from(["m".to_owned()]));
+        assert_eq!(waiting, BTreeSet::from(["i".to_owned(), "m".to_owned()]), "and who names it");
         put(root.path(), "c", r#"{"rootfs":{"diff_ids":["sha256:1"]}}"#);
         let (found, _) = kept(root.path(), &all);
         let [one] = &found[..] else { panic!("one image: {found:?}") };

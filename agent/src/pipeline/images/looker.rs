@@ -13,7 +13,7 @@ use crate::{
     container::{
         daemons,
         engine::Task,
-        facts::lookup::Places,
+        facts::lookup::{Engine, Places},
         images::{
             Kept, Layer,
             scan::{self, Held},
@@ -164,9 +164,11 @@ impl Looker {
         let new: BTreeSet<String> = all.difference(&watched.images).cloned().collect();
         watched.images = all;
         let (mut kept, mut waiting) = engine::kept(places, &new);
-        // One without a name may be a step of a build that goes on.
+        // One without a name may be a step of a build that goes on. containerd is told the name last, while a client of another
+        // engine may end.
+        let may_go_on = !now || places.engine == Engine::Containerd;
         kept.retain(|one| {
-            let later = !now && one.image.names.is_empty() && is_fresh(&one.file);
+            let later = may_go_on && one.image.names.is_empty() && is_fresh(&one.file);
             if later {
                 waiting.insert(one.image.id.clone());
                 watched.since = Some(Instant::now());

@@ -219,6 +219,11 @@ fn an_image_of_containerd_is_looked_through_when_all_of_it_is_there() {
     write(&blob("m"), r#"{"config":{"digest":"sha256:c"},"layers":[{"digest":"sha256:l"}]}"#);
     assert_eq!(told(&mut looker, &places, &found), []);
     write(&blob("c"), &format!(r#"{{"config":{{"Env":["T={TOKEN}"]}},"rootfs":{{"diff_ids":["sha256:1"]}}}}"#));
+    assert_eq!(told(&mut looker, &places, &found), [], "its name comes last, while another client may end");
+    write(
+        &blob("i"),
+        r#"{"manifests":[{"digest":"sha256:m","annotations":{"io.containerd.image.name":"docker.io/library/a:1"}}]}"#,
+    );
     assert_eq!(told(&mut looker, &places, &found), [("m".to_owned(), false)]);
     write(&blob("l"), &format!("not packed at all, token={TOKEN}"));
     assert_eq!(told(&mut looker, &places, &found), [("m".to_owned(), true)]);
