@@ -172,6 +172,8 @@ impl Edge {
                 }
                 self.containers.want(wanted, &self.metrics);
             }
+            // The pipeline has it looked at, after what else came of the same record.
+            Output::Met(_) => {}
             Output::Change(change) => events::StoreChanged(&change).emit(&self.metrics),
             Output::Lost { reason, count } => events::RecordsLost { reason, count }.emit(&self.metrics),
             Output::Evicted { table, count } => events::TableEvicted { table, count }.emit(&self.metrics),

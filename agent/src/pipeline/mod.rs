@@ -418,14 +418,16 @@ impl Pipeline {
 
     fn feed(&mut self, input: Input) {
         let Self { sensor, flow, edge, .. } = self;
-        let mut changed = Vec::new();
+        let mut to_look_at = Vec::new();
         flow.feed(input, &mut |output| {
-            if let core::Output::Change(change) = &output {
-                changed.push(change.path.clone());
+            match &output {
+                core::Output::Change(change) => to_look_at.push(change.path.clone()),
+                core::Output::Met(path) => to_look_at.push(path.clone()),
+                _ => {}
             }
             edge.take(&mut sensor.keys, output);
         });
-        for path in changed {
+        for path in to_look_at {
             edge.look(&path, flow.core.homes(), flow.core.overrides());
         }
     }

@@ -102,12 +102,15 @@ fn below(stage: &Stage, context: Context, entries: &[&Entry]) {
         }
         _ => (CRON, "exec $2 setsid --wait dash -c \"$(cat $STAGE/scripts/$1.sh)\"", Vec::new()),
     };
-    let mut director = function(context, how, &format!(">$STAGE/out/said-{context}-$1 2>&1"));
+    // A runner and cron take what is said from a pipe. Here it leads nowhere: `git remote -v` says a token, and in a file or a
+    // log that would be a copy.
+    let mut director = function(context, how, "2>&1");
+    director.push_str("\n{");
     for entry in entries {
         let user = if entry.is_trick() { NOBODY } else { "" };
         write!(director, "\nplay {} '{user}'", entry.name).expect("text takes text");
     }
-    let director = stage.file(&format!("director-{context}"), director + "\n");
+    let director = stage.file(&format!("director-{context}"), director + "\n} | cat >/dev/null\n");
     // What an init starts has nothing to do with what it started before.
     let mut command = clean(stage, Path::new("/usr/bin/tini"));
     command.args(["-s", "--"]).arg(stage.path("bin").join(name));

@@ -10,6 +10,7 @@ use tokenhound_tests::{
     skip,
     stage::Stage,
     store::Store,
+    token,
 };
 
 use crate::lifecycle::is_known;
@@ -58,6 +59,35 @@ fn a_large_file_is_looked_into_and_holds_up_nobody() {
     let latency = |text: &str| all.iter().find(|one| one.mentions(text)).and_then(Finding::latency_ms);
     println!("large after {:?} ms, small after {:?} ms", latency(&large), latency(&small));
     scene.agent.stop();
+}
+
+/// Nobody has looked there: it is known by its name once it is opened. Its own program may print it, and the copy is one.
+#[test]
+fn a_token_deep_in_a_tree_is_known_from_its_first_read_on() {
+    if !skip::has(&["git"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let url = |token: &str| format!("https://a:{token}@git.invalid/x.git");
+    let token = token::plain("ghp_", 36);
+    stage.hide(&token);
+    for (project, url) in [("src/deep/project", url(&token)), ("src/deep/twin", "https://git.invalid/y.git".into())] {
+        let project = stage.directory(project);
+        bash(&project, &format!("git init --quiet && git remote add origin {url}"));
+    }
+    let mut agent = Agent::start(&stage);
+    let remotes =
+        |project: &str, to: &str| bash(&stage.path(project), &format!("git remote -v >{}", stage.path(to).display()));
+    remotes("src/deep/twin", "twin.txt");
+    remotes("src/deep/project", "first.txt");
+    let found = agent.finding("/first.txt, ");
+    assert_eq!(found.detector(), "token-copied", "{}", found.brief());
+    assert!(found.mentions("src/deep/project/.git/config") && found.reader().ends_with("/git"), "{}", found.0);
+    remotes("src/deep/project", "second.txt");
+    agent.finding("/second.txt, ");
+    let others: Vec<_> = agent.findings("").into_iter().filter(|finding| finding.mentions("twin")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    agent.stop();
 }
 
 #[test]

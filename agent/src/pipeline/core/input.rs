@@ -377,6 +377,8 @@ pub enum Output {
     Container(Wanted),
     /// A file of a store: watch it whatever name leads to it.
     Watch(FileId),
+    /// A file of a store was opened that no look at directories had found, deep in a tree: what lies in it?
+    Met(PathBuf),
     /// The core of a process that had read a store: watch it.
     WatchCore(FileId),
     /// Records were lost.

@@ -61,6 +61,9 @@ impl Core {
             out(Output::Watch(open.file.id));
             // What a container calls it is no name on the host.
             if !foreign || self.processes.container(&open.task, open.time, world).is_none() {
+                if self.names.name_of(open.file.id).as_ref() != Some(&path) {
+                    out(Output::Met(path.clone()));
+                }
                 self.names.remember(open.file.id, &path);
             }
         }
