@@ -1,7 +1,11 @@
 //! containerd by itself, with everything it keeps on the stage: nothing is fetched, and images are archives made here of nothing
 //! but a static busybox.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     docker::busybox,
@@ -15,7 +19,18 @@ use crate::{
 pub struct Containerd<'s> {
     stage: &'s Stage,
     daemon: Background,
+    namespace: String,
 }
+
+/// What is asked of the plugin for Kubernetes: no network, no profiles, and pods that wait with an image of ours.
+const CRI: &str = r#"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "docker.io/library/pause:1"
+stream_server_address = "127.0.0.1"
+stream_server_port = "0"
+disable_apparmor = true
+restrict_oom_score_adj = true
+"#;
 
 impl<'s> Containerd<'s> {
     /// Starts one; `None`, and the test counts as skipped, where there is none.
@@ -24,6 +39,24 @@ impl<'s> Containerd<'s> {
     /// When it hangs.
     #[must_use]
     pub fn start(stage: &'s Stage) -> Option<Self> {
+        // Of this program alone: what runc knows of containers is the same for every containerd. Without what Kubernetes asks,
+        // which listens on a port.
+        let config = "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n";
+        Self::start_with(stage, config, format!("th-{}", std::process::id()))
+    }
+
+    /// The same with its plugin for Kubernetes.
+    ///
+    /// # Panics
+    /// When it hangs.
+    #[must_use]
+    pub fn start_for_pods(stage: &'s Stage) -> Option<Self> {
+        let started = Self::start_with(stage, CRI, "k8s.io".to_owned())?;
+        started.import("pause:1", &[], &[]);
+        Some(started)
+    }
+
+    fn start_with(stage: &'s Stage, more: &str, namespace: String) -> Option<Self> {
         let programs = ["containerd", "ctr", "runc", "tar", "gzip", "sha256sum"];
         if !skip::native("no containerd in a guest") || !skip::has(&programs) {
             return None;
@@ -34,16 +67,11 @@ impl<'s> Containerd<'s> {
         };
         fs::copy(busybox, stage.directory("images/root/bin").join("busybox")).expect("copy a program");
         let [root, state] = ["root", "state"].map(|name| stage.directory(&format!("containerd/{name}")));
-        // Without what Kubernetes asks, which listens on a port.
-        let config = format!(
-            "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
-            root.display(),
-            state.display()
-        );
+        let config = format!("version = 2\nroot = \"{}\"\nstate = \"{}\"\n{more}", root.display(), state.display());
         let config = stage.file("containerd/config.toml", config);
         let mut command = Command::new("containerd");
         command.arg("--config").arg(config).arg("--address").arg(stage.path("containerd.sock"));
-        let mut started = Self { stage, daemon: Background::start(command.arg("--log-level=error")) };
+        let mut started = Self { stage, daemon: Background::start(command.arg("--log-level=error")), namespace };
         let mut version = started.command(&["version"]);
         started.daemon.until("answer", || (run(&mut version, b"").code() == 0).then_some(()));
         Some(started)
@@ -53,8 +81,14 @@ impl<'s> Containerd<'s> {
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.stage.path("containerd.sock")).arg("--namespace").arg(namespace()).args(args);
+        command.arg("--address").arg(self.socket()).arg("--namespace").arg(&self.namespace).args(args);
         command
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.stage.path("containerd.sock")
     }
 
     /// Runs a command of its client.
@@ -92,7 +126,8 @@ impl<'s> Containerd<'s> {
         assert_eq!(packed.code(), 0, "{}", packed.err());
         let variables: Vec<String> = variables.iter().map(|text| format!("\"{text}\"")).collect();
         let config = format!(
-            "{{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{{\"Env\":[{}]}},\
+            "{{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{{\"Env\":[{}],\
+             \"Cmd\":[\"/bin/busybox\",\"sleep\",\"300\"]}},\
              \"rootfs\":{{\"type\":\"layers\",\"diff_ids\":[{}]}}}}",
             variables.join(","),
             digests.join(",")
@@ -106,11 +141,6 @@ impl<'s> Containerd<'s> {
         let archive = podman::archive(self.stage, &format!("images/{short}"));
         self.run(&["images", "import", &archive.display().to_string()]);
     }
-}
-
-/// Of this program alone: what runc knows of containers is the same for every containerd.
-fn namespace() -> String {
-    format!("th-{}", std::process::id())
 }
 
 fn sum(file: &Path) -> String {
@@ -128,6 +158,6 @@ impl Drop for Containerd<'_> {
             }
         }
         let _ = self.daemon.stop();
-        let _ = fs::remove_dir(Path::new("/run/containerd/runc").join(namespace()));
+        let _ = fs::remove_dir(Path::new("/run/containerd/runc").join(&self.namespace));
     }
 }

@@ -12,6 +12,7 @@ pub mod finding;
 pub mod http;
 pub mod ocsf;
 pub mod podman;
+pub mod pods;
 pub mod process;
 pub mod receiver;
 pub mod scene;

@@ -1,16 +1,21 @@
 //! Which package of the distribution a program belongs to, and whether the file is still what the package brought. Pure;
-//! [`lookup`] and [`installed`] ask the file system.
+//! [`database`], [`lookup`] and [`installed`] ask the file system.
 //!
 //! A package's name is a fact about a path that only root can write. It says who brought the program, not that the program
 //! is honest: whoever can install packages can bring one. What the tools of a language's ecosystem record is less, and
 //! another type: [`Installed`].
 
+pub mod apk;
 pub mod cargo;
+pub mod database;
 pub mod dpkg;
+pub mod index;
 pub mod installed;
 pub mod lookup;
 pub mod npm;
 pub mod pip;
+pub mod rpm;
+pub mod sum;
 
 use std::{fmt, str::FromStr};
 

@@ -81,8 +81,11 @@ fn nothing_is_found_but_what_is_explained() {
         return;
     }
     let stage = Stage::new();
-    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo = cargo.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let home = |variable: &str, usual: &str| {
+        let given = std::env::var_os(variable).map(PathBuf::from);
+        given.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(usual)))
+    };
+    let (cargo, rustup) = (home("CARGO_HOME", ".cargo"), home("RUSTUP_HOME", ".rustup"));
     let crates = crates();
     assert!(crates.contains(concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"))), "the lock file is read");
     let built = |path: &str| path.split('/').nth(2).is_some_and(|name| crates.contains(name));
@@ -90,6 +93,9 @@ fn nothing_is_found_but_what_is_explained() {
     let sources = sources.filter(|tree| tree.is_dir());
     let all = [(usr.clone(), unexplained(&stage, &usr, |_| true))];
     let all = all.into_iter().chain(sources.map(|tree| (tree.clone(), unexplained(&stage, &tree, built))));
+    // Compilers with their manuals.
+    let toolchains = rustup.map(|home| home.join("toolchains")).filter(|tree| tree.is_dir());
+    let all = all.chain(toolchains.map(|tree| (tree.clone(), unexplained(&stage, &tree, |_| true))));
     for (tree, (left, files)) in all {
         assert!(left.is_empty(), "{}: {files} files\n{}", tree.display(), left.join("\n"));
         assert!(files > 1_000, "{}: {files} files only", tree.display());

@@ -1,6 +1,9 @@
 //! Stores in containers, with a real Docker engine: mounted, read, and each with its innocent twin.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tokenhound_tests::{
     agent::Agent, docker::Docker, finding::Finding, process, stage::Stage, standin, store::Store, token,
@@ -13,6 +16,32 @@ pub(crate) fn known(agent: &mut Agent<'_>, stage: &Stage, home: &Path, store: &P
     let ended = process::run(Command::new("true").env("HOME", home), b"");
     assert_eq!(ended.code(), 0);
     agent.process.until("the token", || is_known(stage, store).then_some(()));
+}
+
+/// A home with two stores, of which the agent knows the tokens, and a file without one.
+pub(crate) struct Ann<'s> {
+    pub(crate) agent: Agent<'s>,
+    pub(crate) home: PathBuf,
+    pub(crate) store: PathBuf,
+    /// The other store, and what lies in it.
+    pub(crate) gh: PathBuf,
+    pub(crate) token: String,
+    pub(crate) innocent: PathBuf,
+}
+
+impl<'s> Ann<'s> {
+    pub(crate) fn new(stage: &'s Stage) -> Self {
+        let home = stage.directory("homes/ann");
+        let store = Store::AwsCredentials.put(stage, &home);
+        let token = token::plain("gho_", 36);
+        stage.hide(&token);
+        let gh = stage.file("homes/ann/.config/gh/hosts.yml", format!("github.com:\n    oauth_token: {token}\n"));
+        let innocent = stage.file("work/notes.txt", "nothing of interest\n");
+        let mut agent = Agent::start(stage);
+        known(&mut agent, stage, &home, &store);
+        known(&mut agent, stage, &home, &gh);
+        Self { agent, home, store, gh, token, innocent }
+    }
 }
 
 /// What of `container-exposure` says this.
@@ -68,6 +97,14 @@ fn a_store_that_is_mounted_and_read() {
         assert!(found.mentions(said), "{said}: {}", found.0);
     }
 
+    // Somebody has a program started in it; the twin looks at names only.
+    docker.run(&["exec", "th-mounted", "/bin/busybox", "ls", "-l", "/root/.aws"]);
+    docker.run(&["exec", "th-mounted", "/bin/busybox", "cat", "/root/.aws/credentials"]);
+    let found = agent.finding("/bin/busybox in docker container th-mounted read");
+    assert_eq!((found.detector(), found.severity()), ("container-exposure", "High"), "{}", found.brief());
+    assert_eq!((found.known_as(), found.actor()), (store.to_str().unwrap(), "container"), "{}", found.0);
+    assert_eq!(exposures(&agent, "th-mounted read").len(), 1);
+
     // Mounted and read by a program that lives for a moment.
     let mount = format!("{}:/root", home.display());
     docker.run(&[
@@ -105,15 +142,7 @@ fn a_store_that_is_mounted_and_read() {
 fn tokens_in_images_and_in_what_a_container_holds() {
     let stage = Stage::new();
     let Some(docker) = Docker::start(&stage) else { return };
-    let home = stage.directory("homes/ann");
-    let store = Store::AwsCredentials.put(&stage, &home);
-    let (gh, token) = (home.join(Store::GhHosts.place()), token::plain("gho_", 36));
-    stage.hide(&token);
-    stage.file("homes/ann/.config/gh/hosts.yml", format!("github.com:\n    oauth_token: {token}\n"));
-    let innocent = stage.file("innocent.txt", "nothing of interest\n");
-    let mut agent = Agent::start(&stage);
-    known(&mut agent, &stage, &home, &store);
-    known(&mut agent, &stage, &home, &gh);
+    let Ann { mut agent, store, token, innocent, .. } = Ann::new(&stage);
 
     // The innocent twin first: a build and a copy without a token.
     let copy = "COPY notes /root/.aws/credentials\nENV GH_TOKEN=none\n";

@@ -3,23 +3,15 @@
 
 use std::process::Command;
 
-use tokenhound_tests::{agent::Agent, docker::Docker, process, stage::Stage, store::Store, token};
+use tokenhound_tests::{agent::Agent, docker::Docker, process, stage::Stage, store::Store};
 
-use crate::containers::{exposures, known};
+use crate::containers::{Ann, exposures, known};
 
 #[test]
 fn tokens_in_builds_with_buildkit() {
     let stage = Stage::new();
     let Some(docker) = Docker::start(&stage) else { return };
-    let home = stage.directory("homes/ann");
-    let store = Store::AwsCredentials.put(&stage, &home);
-    let (gh, token) = (home.join(Store::GhHosts.place()), token::plain("gho_", 36));
-    stage.hide(&token);
-    stage.file("homes/ann/.config/gh/hosts.yml", format!("github.com:\n    oauth_token: {token}\n"));
-    let innocent = stage.file("innocent.txt", "nothing of interest\n");
-    let mut agent = Agent::start(&stage);
-    known(&mut agent, &stage, &home, &store);
-    known(&mut agent, &stage, &home, &gh);
+    let Ann { mut agent, store, gh, token, innocent, .. } = Ann::new(&stage);
 
     // The innocent twin first: a build without a token, and one that is handed the store as a secret, which leaves nothing.
     let lines = "COPY notes /root/.aws/credentials\nENV GH_TOKEN=none\nARG TOKEN\n\

@@ -1,22 +1,14 @@
 //! Stores in containers and images of other engines than Docker: podman, and containerd by itself; each with its innocent twin.
 
-use tokenhound_tests::{agent::Agent, containerd::Containerd, podman::Podman, stage::Stage, store::Store, token};
+use tokenhound_tests::{containerd::Containerd, podman::Podman, stage::Stage};
 
-use crate::containers::{exposures, known};
+use crate::containers::{Ann, exposures};
 
 #[test]
 fn podman_mounts_builds_and_copies() {
     let stage = Stage::new();
     let Some(podman) = Podman::start(&stage) else { return };
-    let home = stage.directory("homes/ann");
-    let store = Store::AwsCredentials.put(&stage, &home);
-    let (gh, token) = (home.join(Store::GhHosts.place()), token::plain("gho_", 36));
-    stage.hide(&token);
-    stage.file("homes/ann/.config/gh/hosts.yml", format!("github.com:\n    oauth_token: {token}\n"));
-    let innocent = stage.file("work/notes.txt", "nothing of interest\n");
-    let mut agent = Agent::start(&stage);
-    known(&mut agent, &stage, &home, &store);
-    known(&mut agent, &stage, &home, &gh);
+    let Ann { mut agent, home, store, token, innocent, .. } = Ann::new(&stage);
 
     // Mounted, and nothing is read. By this the agent learns of the storage.
     let mount = format!("{}:/root/.aws:ro", home.join(".aws").display());
@@ -73,15 +65,7 @@ fn podman_mounts_builds_and_copies() {
 fn containerd_mounts_and_imports() {
     let stage = Stage::new();
     let Some(containerd) = Containerd::start(&stage) else { return };
-    let home = stage.directory("homes/ann");
-    let store = Store::AwsCredentials.put(&stage, &home);
-    let (gh, token) = (home.join(Store::GhHosts.place()), token::plain("gho_", 36));
-    stage.hide(&token);
-    stage.file("homes/ann/.config/gh/hosts.yml", format!("github.com:\n    oauth_token: {token}\n"));
-    let innocent = stage.file("work/notes.txt", "nothing of interest\n");
-    let mut agent = Agent::start(&stage);
-    known(&mut agent, &stage, &home, &store);
-    known(&mut agent, &stage, &home, &gh);
+    let Ann { mut agent, store, token, innocent, .. } = Ann::new(&stage);
 
     // The innocent twin first: an image without a token, and another directory that is mounted and read.
     containerd.import("th-twin:1", &[("root/.aws/credentials", &innocent)], &["GH_TOKEN=none"]);

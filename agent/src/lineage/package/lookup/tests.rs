@@ -1,6 +1,10 @@
+use md5::Md5;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    super::{rpm, sum::hex},
+    *,
+};
 
 /// Nothing here is slow; a machine can be.
 const LONG: Duration = Duration::from_secs(60);
@@ -13,12 +17,17 @@ struct System {
 
 impl System {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(directory.path()).unwrap();
-        let system = Self { directory, packages: Packages::new(root) };
+        let system = Self::bare();
         system.write("var/lib/dpkg/status", "");
         system.write("var/lib/dpkg/diversions", "");
         system
+    }
+
+    /// One without any database.
+    fn bare() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(directory.path()).unwrap();
+        Self { directory, packages: Packages::new(root) }
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -102,6 +111,86 @@ fn whose_a_file_is_and_whether_it_was_changed() {
     fs::remove_file(system.directory.path().join("var/lib/dpkg/info/tool:amd64.md5sums")).unwrap();
     system.write("usr/bin/tool", "code again");
     assert_eq!(system.said("/usr/bin/tool"), "tool unrecorded");
+}
+
+fn rpm_database(system: &System) -> rusqlite::Connection {
+    let path = system.write("usr/lib/sysimage/rpm/rpmdb.sqlite", "");
+    let database = rusqlite::Connection::open(path).unwrap();
+    // As rpm makes it.
+    let made = "PRAGMA journal_mode = WAL;
+                CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)";
+    database.execute_batch(made).unwrap();
+    database
+}
+
+#[test]
+fn packages_of_rpm_are_known_while_and_after_rpm_writes() {
+    let mut system = System::bare();
+    let sum = |content: &str| hex(&Sha256::digest(content));
+    let database = rpm_database(&system);
+    let install = |package: &str, files: &[rpm::tests::Made<'_>]| {
+        database.execute("INSERT INTO Packages (blob) VALUES (?1)", [rpm::tests::header(package, files)]).unwrap();
+    };
+    let (code, other) = (sum("code"), sum("other"));
+    let regular = 0o100_755;
+    install(
+        "tool",
+        &[
+            ("/usr/bin/tool", regular, 0, 0, code.as_str()),
+            ("/bin/moved", regular, 0, 0, &other),
+            ("/usr/bin/replaced", regular, 1, 0, &code),
+            ("/usr/bin/link", 0o120_777, 0, 0, ""),
+        ],
+    );
+    install("later", &[("/usr/bin/replaced", regular, 0, 0, other.as_str())]);
+    for (name, text) in
+        [("tool", "code"), ("moved", "other"), ("replaced", "other"), ("link", "made"), ("mine", "code")]
+    {
+        system.write(&format!("usr/bin/{name}"), text);
+    }
+    let wanted = [
+        ("/usr/bin/tool", "tool intact"),
+        ("/usr/bin/moved", "tool intact"),
+        ("/usr/bin/replaced", "later intact"),
+        ("/usr/bin/link", "tool unrecorded"),
+        ("/usr/bin/mine", "nobody"),
+    ];
+    // What was written lies in the log.
+    wanted.iter().for_each(|(path, said)| assert_eq!(system.said(path), *said, "{path}"));
+    system.write("usr/bin/tool", "kode");
+    assert_eq!(system.said("/usr/bin/tool"), "tool changed");
+    install("mine", &[("/usr/bin/mine", regular, 0, 0, code.as_str())]);
+    assert_eq!(system.said("/usr/bin/mine"), "mine intact");
+    // Nobody has it open any more: the log is gone.
+    drop(database);
+    assert!(!system.directory.path().join("usr/lib/sysimage/rpm/rpmdb.sqlite-wal").exists());
+    system.write("usr/bin/moved", "other");
+    assert_eq!(system.said("/usr/bin/moved"), "tool intact");
+}
+
+#[test]
+fn what_is_no_database_of_rpm_leaves_all_unknown() {
+    let mut system = System::bare();
+    system.write("var/lib/rpm/rpmdb.sqlite", "no database");
+    system.write("usr/bin/tool", "code");
+    assert_eq!(system.said("/usr/bin/tool"), "unknown");
+}
+
+#[test]
+fn packages_of_apk_are_known() {
+    let mut system = System::bare();
+    let sum = data_encoding::BASE64.encode(&sha1::Sha1::digest("code"));
+    system.write(
+        "lib/apk/db/installed",
+        &format!("P:tool\nV:1\nF:usr/bin\nR:tool\na:0:0:755\nZ:Q1{sum}\n\nP:other\nF:bin\nR:other\n"),
+    );
+    for name in ["tool", "other", "mine"] {
+        system.write(&format!("usr/bin/{name}"), "code");
+    }
+    let wanted = [("tool", "tool intact"), ("other", "other unrecorded"), ("mine", "nobody")];
+    wanted.iter().for_each(|(name, said)| assert_eq!(system.said(&format!("/usr/bin/{name}")), *said, "{name}"));
+    system.write("usr/bin/tool", "kode");
+    assert_eq!(system.said("/usr/bin/tool"), "tool changed");
 }
 
 #[test]
