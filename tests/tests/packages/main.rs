@@ -99,6 +99,28 @@ fn stop(mut agent: Background) -> Ended {
     ended
 }
 
+/// Starts it, has a token stolen, and stops it.
+fn detects(root: &Root) {
+    let mut agent = root.start();
+    root.does(&format!(
+        "mkdir -p -m 700 /root/.config/gh; umask 077; printf 'github.com:\\n    oauth_token: {TOKEN}\\n' > {STORE}"
+    ));
+    agent.until("the theft in the metrics", || {
+        root.does(&format!("HOME=/root cat {STORE}"));
+        let (_, metrics) = http::get(root.port, "/metrics")?;
+        let told = |line: &&str| line.starts_with("tokenhound_findings_total{detector=\"unexpected-reader\"");
+        metrics.lines().any(|line| told(&line) && !line.ends_with(" 0")).then_some(())
+    });
+    let ended = stop(agent);
+    assert!(ended.out().contains("hosts.yml"), "{}", ended.out());
+}
+
+/// What is left of it, but the package itself.
+fn left(root: &Root) -> Vec<String> {
+    let found = root.does("find /etc /usr /var /run /lib/systemd -xdev -name '*tokenhound*' 2>/dev/null || :");
+    found.lines().filter(|path| !path.starts_with("/run/tokenhound.")).map(str::to_owned).collect()
+}
+
 /// A history of the first version, with a token in it.
 const OLD: &str = r#"
 import sqlite3
@@ -129,18 +151,7 @@ fn install_start_detect_upgrade_remove_purge() {
         "mkdir -p -m 700 /var/lib/tokenhound; python3 - <<'E'\n{OLD}\nE\nchmod 600 /var/lib/tokenhound/history.db"
     ));
     assert_eq!(version(&root), 1);
-    let mut agent = root.start();
-    root.does(&format!(
-        "mkdir -p -m 700 /root/.config/gh; umask 077; printf 'github.com:\\n    oauth_token: {TOKEN}\\n' > {STORE}"
-    ));
-    agent.until("the theft in the metrics", || {
-        root.does(&format!("HOME=/root cat {STORE}"));
-        let (_, metrics) = http::get(root.port, "/metrics")?;
-        let told = |line: &&str| line.starts_with("tokenhound_findings_total{detector=\"unexpected-reader\"");
-        metrics.lines().any(|line| told(&line) && !line.ends_with(" 0")).then_some(())
-    });
-    let ended = stop(agent);
-    assert!(ended.out().contains("hosts.yml"), "{}", ended.out());
+    detects(&root);
     let migrated = version(&root);
     assert!(migrated > 1, "the history stays at version {migrated}");
 
@@ -150,16 +161,42 @@ fn install_start_detect_upgrade_remove_purge() {
 
     root.does("dpkg --remove tokenhound; test ! -e /usr/bin/tokenhound; test -f /etc/tokenhound/tokenhound.yaml");
     root.does("dpkg --purge tokenhound");
-    let left = root.does("find /etc /usr /var /run /lib/systemd -xdev -name '*tokenhound*' 2>/dev/null || :");
-    let left: Vec<&str> = left.lines().filter(|path| *path != "/run/tokenhound.deb").collect();
     // Only what dpkg writes of everything it does.
-    assert!(left.is_empty(), "left behind: {left:?}");
+    assert_eq!(left(&root), [] as [&str; 0]);
+}
+
+fn rpm() -> PathBuf {
+    PathBuf::from(env::var_os("TOKENHOUND_RPM").expect("TOKENHOUND_RPM: use `cargo xtask test packages`"))
+}
+
+/// In a Debian, whose rpm knows nothing of what else is installed.
+#[test]
+fn the_rpm_is_installed_detects_is_upgraded_and_erased() {
+    let root = Root::make();
+    fs::copy(rpm(), root.path("/run/tokenhound.rpm")).unwrap();
+    let rpm = |what: &str| root.does(&format!("rpm --force-debian --nodeps {what}"));
+    rpm("--install /run/tokenhound.rpm");
+    root.does("tokenhound --version; test -f /usr/lib/systemd/system/tokenhound.service");
+    detects(&root);
+
+    root.does("echo '# mine' >> /etc/tokenhound/tokenhound.yaml");
+    rpm("--upgrade --replacepkgs /run/tokenhound.rpm");
+    root.does("grep -q '^# mine$' /etc/tokenhound/tokenhound.yaml; test -f /var/lib/tokenhound/history.db");
+    stop(root.start());
+
+    rpm("--erase tokenhound");
+    root.does("test ! -e /usr/bin/tokenhound; grep -q '^# mine$' /etc/tokenhound/tokenhound.yaml.rpmsave");
+    assert_eq!(left(&root), ["/etc/tokenhound", "/etc/tokenhound/tokenhound.yaml.rpmsave"]);
+    // A configuration that nobody has changed goes as well.
+    root.does("rm -r /etc/tokenhound");
+    rpm("--install /run/tokenhound.rpm");
+    rpm("--erase tokenhound");
+    assert_eq!(left(&root), [] as [&str; 0]);
 }
 
 #[test]
 fn the_rpm_holds_the_same() {
-    let package =
-        PathBuf::from(env::var_os("TOKENHOUND_RPM").expect("TOKENHOUND_RPM: use `cargo xtask test packages`"));
+    let package = rpm();
     let list = run(Command::new("rpm").args(["-qpl"]).arg(&package), b"").out();
     for file in [
         "/usr/bin/tokenhound",
