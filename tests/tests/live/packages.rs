@@ -35,7 +35,11 @@ fn what_rpm_has_installed_is_known() {
     let package = build.join("RPMS/noarch/made-up-1-1.noarch.rpm");
     let rpm = |arguments: &[&str]| {
         does(
-            Command::new("rpm").args(["--force-debian", "--nodeps", "--root"]).arg(&root).args(arguments).arg(&package),
+            Command::new("rpm")
+                .args(["--force-debian", "--nodeps", "--dbpath", "/var/lib/rpm", "--root"])
+                .arg(&root)
+                .args(arguments)
+                .arg(&package),
         );
     };
     rpm(&["--install"]);

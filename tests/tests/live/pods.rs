@@ -20,7 +20,7 @@ fn a_store_of_the_host_in_a_pod() {
     let twin = start("twin", &work, "/work", &["/bin/busybox", "cat", "/work/notes.txt"]);
 
     let _ = start("web", &home.join(".aws"), "/root/.aws", &["/bin/busybox", "sleep", "300"]);
-    let found = agent.finding("is mounted into containerd container web");
+    let found = agent.finding("is mounted into kubernetes container web");
     assert_eq!((found.detector(), found.severity()), ("container-exposure", "Medium"), "{}", found.brief());
     assert_eq!((found.path(), found.path_in_root()), (store.to_str().unwrap(), Some("/root/.aws/credentials")));
     for said in ["read only", "aws-credentials", "th1:", "image docker.io/library/pause:1", "prod/web-0"] {
@@ -28,7 +28,7 @@ fn a_store_of_the_host_in_a_pod() {
     }
 
     let _ = start("reader", &home.join(".aws"), "/root/.aws", &["/bin/busybox", "cat", "/root/.aws/credentials"]);
-    let found = agent.finding("/bin/busybox in containerd container reader read");
+    let found = agent.finding("/bin/busybox in kubernetes container reader read");
     assert_eq!((found.detector(), found.severity()), ("container-exposure", "High"), "{}", found.brief());
     for said in ["of the host, as /root/.aws/credentials", "prod/web-0"] {
         assert!(found.mentions(said), "{said}: {}", found.0);
