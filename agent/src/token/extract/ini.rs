@@ -46,9 +46,9 @@ fn strip_remark(value: &str) -> &str {
     remark.map_or(value, |at| value[..at].trim_end())
 }
 
-/// A value without the quotes around it, and without what follows them.
+/// A value without the quotes around it, three as Grafana has them or one, and without what follows them.
 fn unquote(value: &str) -> &str {
-    for quote in ['"', '\''] {
+    for quote in ["\"\"\"", "\"", "'"] {
         if let Some(rest) = value.strip_prefix(quote)
             && let Some(end) = rest.find(quote)
         {
@@ -186,6 +186,9 @@ mod tests {
         let git = parse("[http \"https://h/\"]\n\textraHeader = AUTHORIZATION: basic eA==\n[a]b=c\n");
         let header = found(&git, "[http \"*\"]/extraheader", Format::Ini);
         assert_eq!(header, [pair("http \"https://h/\"|extraHeader", "AUTHORIZATION: basic eA==")]);
+        let grafana = parse("[smtp]\npassword = \"\"\"a#b;\"c\"\"\" # x\nuser = \"\"\n");
+        assert_eq!(found(&grafana, "[smtp]/password", Format::Ini), [pair("smtp|password", "a#b;\"c")]);
+        assert_eq!(found(&grafana, "[smtp]/user", Format::Ini), [pair("smtp|user", "")]);
         let pypi = parse("[pypi]\nusername: __token__\npassword: pypi-a=b\n");
         assert_eq!(found(&pypi, "[*]/password", Format::Ini), [pair("pypi|password", "pypi-a=b")]);
     }

@@ -66,6 +66,8 @@ fn expand(body: &str) -> String {
 fn made_up(word: &str) -> String {
     let pem = |label: &str| format!("-----BEGIN {label}-----\nbWFkZS11cA==\n-----END {label}-----");
     match word.split_once(':') {
+        // What has double braces itself.
+        Some(("text", text)) => text.to_owned(),
         Some(("base64", text)) => data_encoding::BASE64.encode(text.as_bytes()),
         Some(("pem", label)) => pem(label),
         Some(("json-pem", label)) => pem(label).replace('\n', "\\n"),
@@ -129,10 +131,9 @@ fn samples_lie_where_their_stores_do() {
 }
 
 #[test]
-fn every_store_that_matters_has_a_sample() {
+fn every_store_that_tokens_are_taken_from_has_a_sample() {
     let with: BTreeSet<String> = all().into_iter().map(|sample| sample.store).collect();
-    assert!(with.len() >= 60, "{}", with.len());
-    let needed = shipped_catalogue().stores().iter().filter(|store| store.tier == 1 && store.role == Role::Store);
+    let needed = shipped_catalogue().stores().iter().filter(|store| store.role == Role::Store);
     let without: Vec<&str> = needed
         .filter(|store| store.not_extracted.is_none() && !with.contains(&store.id))
         .map(|store| store.id.as_str())
