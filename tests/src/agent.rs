@@ -98,10 +98,11 @@ impl<'s> Agent<'s> {
     /// When none comes in time.
     pub fn provoke(&mut self, text: &str, mut act: impl FnMut()) -> Finding {
         let file = self.findings.clone();
-        self.process.until(&format!("finding about {text}"), || {
+        let found = || {
             act();
             written(&file, text).into_iter().next()
-        })
+        };
+        self.process.until_or(&format!("finding about {text}"), found, || titles(&file))
     }
 
     /// Waits until its findings are `enough`.
@@ -110,7 +111,7 @@ impl<'s> Agent<'s> {
     /// When they are not in time.
     pub fn until(&mut self, what: &str, enough: impl Fn(&[Finding]) -> bool) {
         let file = self.findings.clone();
-        self.process.until(what, || enough(&written(&file, "")).then_some(()));
+        self.process.until_or(what, || enough(&written(&file, "")).then_some(()), || titles(&file));
     }
 
     /// Its metrics now.
@@ -158,6 +159,17 @@ impl<'s> Agent<'s> {
         }
         ended
     }
+}
+
+/// Most titles that are told where another finding was waited for.
+const TITLES: usize = 25;
+
+/// The latest of what was found instead.
+fn titles(file: &Path) -> String {
+    let all = written(file, "");
+    let title = |finding: &Finding| format!("\n  {}: {}", finding.detector(), finding.title());
+    let latest: String = all.iter().skip(all.len().saturating_sub(TITLES)).map(title).collect();
+    format!("; {} others:{latest}", all.len())
 }
 
 /// The findings that mention `text` in a file that is being written: its last line may be half there.

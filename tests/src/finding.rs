@@ -113,6 +113,12 @@ impl Finding {
         self.text("/unmapped/tokenhound/actor/class")
     }
 
+    /// One line for people.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.text("/finding_info/title")
+    }
+
     /// Class and id of what acts, and of those on whose behalf it does, nearest first: `package-script npm`.
     #[must_use]
     pub fn actors(&self) -> Vec<String> {

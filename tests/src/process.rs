@@ -126,7 +126,20 @@ impl Background {
     ///
     /// # Panics
     /// When it ends, or when no answer comes in time.
-    pub fn until<T>(&mut self, what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    pub fn until<T>(&mut self, what: &str, answer: impl FnMut() -> Option<T>) -> T {
+        self.until_or(what, answer, String::new)
+    }
+
+    /// The same; where no answer comes in time, `instead` is told.
+    ///
+    /// # Panics
+    /// When it ends, or when no answer comes in time.
+    pub fn until_or<T>(
+        &mut self,
+        what: &str,
+        mut answer: impl FnMut() -> Option<T>,
+        instead: impl FnOnce() -> String,
+    ) -> T {
         let deadline = Instant::now() + patience();
         loop {
             if let Some(answer) = answer() {
@@ -136,7 +149,9 @@ impl Background {
                 let ended = self.wait();
                 panic!("{} ended with {} before {what}:\n{}{}", self.name, ended.code(), ended.out(), ended.err());
             }
-            assert!(Instant::now() < deadline, "{}: no {what} in time", self.name);
+            if Instant::now() >= deadline {
+                panic!("{}: no {what} in time{}", self.name, instead());
+            }
         }
     }
 
