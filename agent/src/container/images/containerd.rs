@@ -1,18 +1,18 @@
 //! containerd's store of contents below its root, which is also Docker's own from its containerd image store on:
 //! `io.containerd.content.v1.content/blobs/sha256`. Indexes, manifests, configurations (OCI image specification) and layers lie
-//! there by their digests. Names of images are in a database, so they are told only where an index says them.
+//! there by their digests. Names of images are in a database (`io.containerd.metadata.v1.bolt/meta.db`), and an index may say them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use serde::Deserialize;
 
-use super::{Kept, Layer, config::Config, docker::entries};
+use super::{Kept, Layer, bolt, config::Config, docker::entries};
 use crate::{
     container::{
         facts::lookup::{read, sound},
@@ -23,6 +23,9 @@ use crate::{
 
 /// Where contents lie, below the root.
 const BLOBS: &str = "io.containerd.content.v1.content/blobs/sha256";
+
+/// Where names are, below the root.
+const NAMES_DATABASE: &str = "io.containerd.metadata.v1.bolt/meta.db";
 
 /// Annotations of an index that tell the name of an image: containerd's and BuildKit's own, and that of OCI, which may be a tag
 /// alone.
@@ -85,6 +88,9 @@ pub fn kept(data: &Path, new: &BTreeSet<String>) -> (Vec<Kept>, BTreeSet<String>
             manifests.insert(id.clone(), file);
         }
     }
+    if !manifests.is_empty() {
+        told(data, &directory, &manifests, &mut names);
+    }
     let (mut found, mut waiting) = (Vec::new(), BTreeSet::new());
     for (id, manifest) in manifests {
         let there =
@@ -114,6 +120,37 @@ pub fn kept(data: &Path, new: &BTreeSet<String>) -> (Vec<Kept>, BTreeSet<String>
     let naming: Vec<_> = indexes.into_iter().filter(|(_, manifest)| waiting.contains(manifest)).collect();
     waiting.extend(naming.into_iter().map(|(index, _)| index));
     (found, waiting)
+}
+
+/// Adds the names that containerd has for these manifests, and for the indexes that have them. An index that somebody has
+/// imported is gone soon after, and its name stays.
+fn told(data: &Path, blobs: &Path, manifests: &BTreeMap<String, File>, names: &mut BTreeMap<String, Vec<String>>) {
+    let Ok(all) = database(data) else { return };
+    for (digest, called) in all {
+        let Some(id) = digest.strip_prefix("sha256:").filter(|id| sound(id)) else { continue };
+        let ids = if manifests.contains_key(id) {
+            vec![id.to_owned()]
+        } else {
+            let index = read(blobs, id).and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
+            let of = index.map(|index| index.manifests).unwrap_or_default();
+            of.iter().filter_map(Descriptor::name).filter(|id| manifests.contains_key(*id)).map(str::to_owned).collect()
+        };
+        for id in ids {
+            let known = names.entry(id).or_default();
+            let new: Vec<_> = called.iter().filter(|name| !known.contains(name)).cloned().collect();
+            known.extend(new);
+        }
+    }
+}
+
+fn database(data: &Path) -> Result<BTreeMap<String, Vec<String>>, bolt::BoltError> {
+    let (directory, name) = NAMES_DATABASE.split_once('/').unwrap_or_default();
+    let view = View::open(&data.join(directory)).map_err(io::Error::other)?;
+    let file = view.file(&Path::new("/").join(name), false).map_err(io::Error::other)?;
+    let images = bolt::images(&file);
+    images.inspect_err(
+        |error| tracing::debug!(at = %data.display(), %error, "names of containerd's images are not known"),
+    )
 }
 
 fn named(of: &Descriptor) -> Option<String> {
@@ -174,6 +211,18 @@ mod tests {
         let layers: Vec<_> = one.layers.iter().map(|layer| (layer.directory.clone(), layer.packed)).collect();
         assert_eq!(layers, [(root.path().join(BLOBS).join("l1"), true)], "and nothing outside");
         assert!(changed(root.path()).is_some());
+        // What the database calls it, though nothing else says it any more.
+        fs::remove_file(root.path().join(BLOBS).join("i")).unwrap();
+        let database = root.path().join(NAMES_DATABASE);
+        fs::create_dir_all(database.parent().unwrap()).unwrap();
+        let names = || kept(root.path(), &blobs(root.path())).0.remove(0).image.names;
+        for of in ["sha256:m", "sha256:j"] {
+            fs::write(&database, bolt::tests::database("example.test/app:2", of)).unwrap();
+            put(root.path(), "j", r#"{"manifests":[{"digest":"sha256:m"},{"digest":"sha256:n"}]}"#);
+            assert_eq!(names(), ["example.test/app:2"], "of {of}");
+        }
+        fs::write(&database, "broken").unwrap();
+        assert_eq!(names(), [] as [&str; 0]);
     }
 
     #[test]

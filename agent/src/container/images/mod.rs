@@ -1,5 +1,6 @@
 //! Images: which are new, what their configuration says, and which tokens lie in the files of their layers.
 
+pub mod bolt;
 pub mod config;
 pub mod containerd;
 pub mod docker;
