@@ -4,7 +4,7 @@
 //! Pages are never changed in place: a transaction writes others, and then one of two metas that leads to them. What a reader
 //! without a lock has read is good if no later transaction ended meanwhile, since only then can its pages have been given away.
 
-use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt};
+use std::{collections::BTreeMap, io};
 
 /// Most pages of one reading.
 const PAGES: usize = 1 << 16;
@@ -24,6 +24,9 @@ const HEAD: usize = 16;
 const ELEMENT: usize = 16;
 /// `bucketLeafFlag`
 const BUCKET: u32 = 1;
+
+/// Fills a buffer with what stands at a place of the file, or fails.
+pub type ReadAt<'r> = &'r dyn Fn(&mut [u8], u64) -> io::Result<()>;
 
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +65,12 @@ enum Bucket {
 ///
 /// # Errors
 /// When the file cannot be read whole, or is no such database.
-pub fn images(file: &File) -> Result<BTreeMap<String, Vec<String>>, BoltError> {
+pub fn images(read_at: ReadAt<'_>) -> Result<BTreeMap<String, Vec<String>>, BoltError> {
     for _ in 0..TRIES {
-        let meta = Meta::latest(file)?;
-        let mut reader = Reader { file, page_size: meta.page_size, left: PAGES };
+        let meta = Meta::latest(read_at)?;
+        let mut reader = Reader { read_at, page_size: meta.page_size, left: PAGES };
         let read = reader.images(meta.root);
-        if Meta::latest(file)?.transaction == meta.transaction {
+        if Meta::latest(read_at)?.transaction == meta.transaction {
             return read;
         }
     }
@@ -81,14 +84,14 @@ struct Meta {
 }
 
 impl Meta {
-    fn latest(file: &File) -> Result<Self, BoltError> {
+    fn latest(read_at: ReadAt<'_>) -> Result<Self, BoltError> {
         let mut first = [0; HEAD + 64];
-        file.read_exact_at(&mut first, 0)?;
+        read_at(&mut first, 0)?;
         let one = Self::parse(&first);
         // The second lies one page later; where the first is broken, its size is the usual one.
         let size = one.as_ref().map_or(4096, |meta| meta.page_size);
         let mut second = [0; HEAD + 64];
-        let two = file.read_exact_at(&mut second, size as u64).ok().and_then(|()| Self::parse(&second));
+        let two = read_at(&mut second, size as u64).ok().and_then(|()| Self::parse(&second));
         one.into_iter().chain(two).max_by_key(|meta| meta.transaction).ok_or(BoltError::Broken)
     }
 
@@ -106,8 +109,8 @@ impl Meta {
     }
 }
 
-struct Reader<'f> {
-    file: &'f File,
+struct Reader<'r> {
+    read_at: ReadAt<'r>,
     page_size: usize,
     left: usize,
 }
@@ -167,7 +170,7 @@ impl Reader<'_> {
         self.left = self.left.checked_sub(1).ok_or(BoltError::TooLarge)?;
         let at = number.checked_mul(self.page_size as u64).ok_or(BoltError::Broken)?;
         let mut page = vec![0; self.page_size];
-        self.file.read_exact_at(&mut page, at)?;
+        (self.read_at)(&mut page, at)?;
         if u64_at(&page, 0) != Some(number) {
             return Err(BoltError::Broken);
         }
@@ -176,7 +179,7 @@ impl Reader<'_> {
         let whole = whole.filter(|bytes| *bytes <= PAGE_BYTES).ok_or(BoltError::TooLarge)?;
         if whole > page.len() {
             page.resize(whole, 0);
-            self.file.read_exact_at(&mut page, at)?;
+            (self.read_at)(&mut page, at)?;
         }
         Ok(page)
     }
@@ -297,9 +300,12 @@ pub(crate) mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<BTreeMap<String, Vec<String>>, BoltError> {
-        let file = tempfile::tempfile().unwrap();
-        file.write_all_at(bytes, 0).unwrap();
-        images(&file)
+        images(&|buffer, at| {
+            let from = usize::try_from(at).map_err(io::Error::other)?;
+            let part = bytes.get(from..).and_then(|rest| rest.get(..buffer.len()));
+            buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
     }
 
     #[test]

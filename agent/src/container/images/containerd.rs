@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -147,7 +148,7 @@ fn database(data: &Path) -> Result<BTreeMap<String, Vec<String>>, bolt::BoltErro
     let (directory, name) = NAMES_DATABASE.split_once('/').unwrap_or_default();
     let view = View::open(&data.join(directory)).map_err(io::Error::other)?;
     let file = view.file(&Path::new("/").join(name), false).map_err(io::Error::other)?;
-    let images = bolt::images(&file);
+    let images = bolt::images(&|buffer, at| file.read_exact_at(buffer, at));
     images.inspect_err(
         |error| tracing::debug!(at = %data.display(), %error, "names of containerd's images are not known"),
     )
