@@ -53,11 +53,13 @@ pub(crate) static TABLE: &[Pair] = &[
         twin: assume_role!("ls .aws/cli/cache/*.json"),
     },
     Pair {
+        // At once, it would be the tool's (docs/limits.md): other work comes between.
         name: "rewritten-by-gh",
         tools: &["gh", "cp"],
         detector: COPIED,
         mentions: &["rewritten-by-gh/other/hosts.yml"],
         attack: "mkdir other; mv .config/gh/config.yml other 2>&- || true; cat .config/gh/hosts.yml >other/hosts.yml
+for word in git_protocol editor pager browser; do gh config get $word -h github.com >/dev/null 2>&1 || :; done
 GH_CONFIG_DIR=$HOME/other gh config set -h github.com git_protocol ssh",
         twin: "gh config set -h github.com git_protocol ssh; grep -q ssh .config/gh/hosts.yml",
     },
