@@ -286,11 +286,11 @@ impl Cursor {
         Ok(next)
     }
 
-    /// The sink has everything up to there; if it ends now, it is to begin after `again`, where there is one.
+    /// The sink was given everything up to there; if it ends now, the next begins after `again`.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub fn advance(&mut self, to: i64, again: Option<i64>) -> Result<(), HistoryError> {
+    pub fn advance(&mut self, to: i64, again: i64) -> Result<(), HistoryError> {
         let sql = "UPDATE sinks SET cursor = max(cursor, ?2), again = ?3 WHERE name = ?1";
         let values = params![self.sink, to, again];
         let done = self.database.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(values));

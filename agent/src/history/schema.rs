@@ -245,7 +245,8 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE exposures (path TEXT PRIMARY KEY, ways TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ",
     "
-    -- A receiver that gives no answers may not have read what comes after that position: where the next agent begins.
+    -- Where the next agent begins, if that is before the cursor: a receiver that gives no answers may not have read what lies
+    -- between.
     ALTER TABLE sinks ADD COLUMN again INTEGER;
 ",
 ];

@@ -272,6 +272,12 @@ fn what_a_silent_receiver_may_not_have_read_comes_again() {
     assert_eq!(get(&told, 6), [0, 1, 2, 3, 4, 5]);
     let (state, left, _) = agent.stop(outbox);
     assert_eq!(left, Some(0));
+    // One that ends before it could send them again leaves them to the next.
+    let mut agent = Agent::again(state);
+    let (sink, _) = fake(std::iter::repeat_n(Answer::Later, 1000));
+    let outbox = agent.start(vec![(config("soc"), sink)]);
+    let (state, left, _) = agent.stop(outbox);
+    assert_eq!(left, Some(2));
     let mut agent = Agent::again(state);
     let (sink, told) = silent();
     let outbox = agent.start(vec![(config("soc"), sink)]);

@@ -43,8 +43,8 @@ pub(super) struct Worker {
     at: i64,
     /// Up to there everything was read into `queue`.
     through: i64,
-    /// As it is in the database: how far it is, and where the next agent begins if not there. Unknown at first.
-    written: Option<(i64, Option<i64>)>,
+    /// As it is in the database: how far it is, and where the next agent begins. Unknown at first.
+    written: Option<(i64, i64)>,
     /// Attempts in a row that failed.
     failures: u32,
     /// Attempts that may fail once it is time to stop.
@@ -221,9 +221,9 @@ impl Worker {
         }
     }
 
-    /// Where the next agent begins, if not where this one is.
-    fn again(&self) -> Option<i64> {
-        self.sink.unsure().filter(|again| *again < self.at)
+    /// Where the next agent begins. At first that is where this one began, which may be before what was delivered then.
+    fn again(&self) -> i64 {
+        self.sink.unsure().map_or(self.at, |unsure| unsure.min(self.at))
     }
 
     fn trouble(&mut self, error: &HistoryError) {

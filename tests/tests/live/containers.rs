@@ -60,36 +60,17 @@ fn a_store_that_is_mounted_and_read() {
     let mut agent = Agent::start(&stage);
     known(&mut agent, &stage, &home, &store);
 
+    let run = |name: &str, directory: &Path, inside: &str, more: &[&str]| {
+        let mount = format!("{}:{inside}", directory.display());
+        docker.run(&[&["run", "--name", name, "--network=none", "-v", &mount], more].concat());
+    };
+    let read = |place: &'static str| ["plain:1", "/bin/busybox", "cat", place];
+
     // The innocent twin first: another directory is mounted, and read.
-    let work = format!("{}:/work", stage.path("work").display());
-    docker.run(&[
-        "run",
-        "--name",
-        "th-twin",
-        "--network=none",
-        "-v",
-        &work,
-        "plain:1",
-        "/bin/busybox",
-        "cat",
-        "/work/notes.txt",
-    ]);
+    run("th-twin", &stage.path("work"), "/work", &read("/work/notes.txt"));
 
     // Mounted, and nothing is read.
-    let mount = format!("{}:/root/.aws:ro", home.join(".aws").display());
-    docker.run(&[
-        "run",
-        "-d",
-        "--name",
-        "th-mounted",
-        "--network=none",
-        "-v",
-        &mount,
-        "plain:1",
-        "/bin/busybox",
-        "sleep",
-        "300",
-    ]);
+    run("th-mounted", &home.join(".aws"), "/root/.aws:ro", &["-d", "plain:1", "/bin/busybox", "sleep", "300"]);
     let found = agent.finding("is mounted into docker container th-mounted");
     assert_eq!((found.detector(), found.severity()), ("container-exposure", "Medium"), "{}", found.brief());
     assert_eq!((found.path(), found.path_in_root()), (store.to_str().unwrap(), Some("/root/.aws/credentials")));
@@ -106,20 +87,7 @@ fn a_store_that_is_mounted_and_read() {
     assert_eq!(exposures(&agent, "th-mounted read").len(), 1);
 
     // Mounted and read by a program that lives for a moment.
-    let mount = format!("{}:/root", home.display());
-    docker.run(&[
-        "run",
-        "--rm",
-        "--name",
-        "th-read",
-        "--network=none",
-        "-v",
-        &mount,
-        "plain:1",
-        "/bin/busybox",
-        "cat",
-        "/root/.aws/credentials",
-    ]);
+    run("th-read", &home, "/root", &[&["--rm"][..], &read("/root/.aws/credentials")].concat());
     agent.until("both", |all| {
         let of = |detector: &str| {
             all.iter().any(|one| {

