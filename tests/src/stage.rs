@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
+    process::Command,
     sync::Mutex,
 };
 
@@ -103,8 +104,9 @@ impl Stage {
     /// # Panics
     /// When it cannot be copied.
     pub fn program(&self, name: &str, from: &Path) -> PathBuf {
-        let bytes = fs::read(from).unwrap_or_else(|error| panic!("read {}: {error}", from.display()));
-        self.executable(&format!("bin/{name}"), bytes)
+        let path = self.path("bin").join(name);
+        copy_executable(from, &path);
+        path
     }
 
     /// A file that can be executed.
@@ -112,8 +114,10 @@ impl Stage {
     /// # Panics
     /// When it cannot be written.
     pub fn executable(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.file(name, content);
-        set_mode(&path, 0o755);
+        let written = self.file(&format!("{name}.written"), content);
+        let path = self.path(name);
+        copy_executable(&written, &path);
+        fs::remove_file(written).expect("remove a file");
         path
     }
 
@@ -172,4 +176,12 @@ impl Default for Stage {
 /// When that fails.
 pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+}
+
+/// By a process of its own. A file that this one has open for writing stays open in what another thread starts meanwhile, and
+/// cannot be executed for as long (`ETXTBSY`, execve(2)).
+fn copy_executable(from: &Path, to: &Path) {
+    let ended = Command::new("cp").arg("--").args([from, to]).status().expect("start cp");
+    assert!(ended.success(), "copy {} to {}", from.display(), to.display());
+    set_mode(to, 0o755);
 }

@@ -5,10 +5,18 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use serde_json::Value;
-use tokenhound_tests::{process, skip, stage::Stage};
+use tokenhound_tests::{
+    process::{self, Background},
+    skip,
+    stage::Stage,
+};
+
+/// How long a tree may take. A `/usr` of many gigabytes is read as a whole, on a machine that has other work.
+const LONGEST: Duration = Duration::from_secs(1200);
 
 const PAGE: &str = include_str!("../../../docs/audit.md");
 const LOCK: &str = include_str!("../../../Cargo.lock");
@@ -62,7 +70,9 @@ fn unexplained(stage: &Stage, root: &Path, concerns: impl Fn(&str) -> bool) -> (
     let state = stage.directory("state");
     let mut command = Command::new(process::tokenhound());
     command.arg("audit").arg("--root").arg(root).args(["--format", "json", "--state-dir"]).arg(state);
-    let ended = process::run(&mut command, b"");
+    let mut audit = Background::start(&mut command);
+    assert!(audit.ends_within(LONGEST), "{} takes longer than {LONGEST:?}", root.display());
+    let ended = audit.wait();
     assert_eq!(ended.code(), 0, "{}", ended.err());
     let report: Value = serde_json::from_str(&ended.out()).unwrap();
     let rows = explained();

@@ -3,7 +3,7 @@
 use std::{os::unix::process::CommandExt, path::Path, process::Command};
 
 use tokenhound_tests::{
-    agent, http,
+    agent,
     process::{self, Ended},
     skip,
     stage::{NOBODY, Stage, set_mode},
@@ -140,10 +140,10 @@ fn a_port_in_use() {
         return;
     }
     let stage = Stage::new();
-    let port = http::free_port();
     // An agent that runs would be the first thing it complains of.
     let _alone = agent::alone();
-    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let ended = process::run(&mut agent::command(&stage, port), b"");
     assert_eq!(ended.code(), 1, "{}", ended.err());
     assert!(ended.err().contains(&format!("127.0.0.1:{port}")), "{}", ended.err());

@@ -81,16 +81,13 @@ fn a_sink_that_was_down_at_a_kill_gets_everything() {
             metrics.lines().find_map(|line| line.strip_prefix("tokenhound_sink_failed_total{sink=\"soc\"} "))?;
         (failed != "0").then_some(())
     });
-    let doctor = process::run(
-        Command::new(process::tokenhound()).arg("doctor").arg("--state-dir").arg(stage.path("state")),
-        b"",
-    );
-    let line = doctor.out().lines().find(|line| line.contains("sink soc:")).map(str::to_owned).unwrap_or_default();
-    assert!(
-        line.contains("behind") && line.contains("fails since") && line.contains("Is a directory"),
-        "{}",
-        doctor.out()
-    );
+    // It is counted before it is written down for others.
+    agent.process.until("word of it by doctor", || {
+        let mut doctor = Command::new(process::tokenhound());
+        let said = process::run(doctor.arg("doctor").arg("--state-dir").arg(stage.path("state")), b"").out();
+        let line = said.lines().find(|line| line.contains("sink soc:"))?;
+        ["behind", "fails since", "Is a directory"].iter().all(|part| line.contains(part)).then_some(())
+    });
     let _ = agent.kill();
 
     fs::remove_dir(&soc).unwrap();
@@ -156,17 +153,27 @@ fn sighup_reads_the_sinks_anew_and_a_mistake_leaves_them() {
     let mut agent = Agent::start_with(&stage, |command| {
         command.arg("--config").arg(&file);
     });
-    let hangup = |agent: &Agent<'_>| kill_process(Pid::from_child(&agent.process.child), Signal::HUP).unwrap();
+    // Waits until it was obeyed: the policy is read after the sinks. A second one before that is one with the first.
+    let hangup = |agent: &mut Agent<'_>| {
+        let loads = |port| {
+            let (_, metrics) = http::get(port, "/metrics")?;
+            let mut lines = metrics.lines();
+            lines.find_map(|line| line.strip_prefix("tokenhound_policy_loads_total{outcome=\"loaded\"} ")?.parse().ok())
+        };
+        let port = agent.port;
+        let before: u64 = agent.process.until("its metrics", || loads(port));
+        kill_process(Pid::from_child(&agent.process.child), Signal::HUP).unwrap();
+        agent.process.until("the policy anew", || (loads(port)? > before).then_some(()));
+    };
     read(&store, &home);
     agent.until("the first read", |_| reads(&old, &store) == 1);
     config(&format!("[{{name: old, type: file, path: {}}}, {{name: new, type: flie}}]", old.display()));
-    hangup(&agent);
+    hangup(&mut agent);
     read(&store, &home);
     agent.until("the second read, by the sinks of before", |_| reads(&old, &store) == 2);
     config(&format!("[{{name: new, type: file, path: {}}}]", new.display()));
-    hangup(&agent);
-    // It is made with the sink.
-    agent.until("the new sink", |_| new.exists());
+    hangup(&mut agent);
+    assert!(new.exists(), "it is made with the sink");
     read(&store, &home);
     agent.until("the third read", |_| reads(&new, &store) == 1);
     let ended = agent.stop();

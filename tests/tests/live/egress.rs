@@ -77,16 +77,17 @@ fn told<'f>(findings: &'f [Finding], text: &str) -> Option<&'f Finding> {
 }
 
 /// An expected reader, in a network and among mounts that are gone with it. What comes of it would be told before the next
-/// thief's read.
+/// thief's read of that store.
 fn twin(stage: &Stage, agent: &mut Agent<'_>, home: &Path, store: &Path) {
     let twin = in_network(stage, home, "twin", "curl -sS -m 60 --netrc http://collector.invalid:8443/");
     let ended = twin.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
-    agent.provoke("/dd read", || {
+    agent.provoke(&format!("/dd read {}", store.display()), || {
         let from = format!("if={}", store.display());
         assert_eq!(process::run(Command::new("dd").arg(from).current_dir("/"), b"").code(), 0);
     });
-    let found = agent.findings("");
+    // Other tests start one as well.
+    let found = agent.findings("collector.invalid");
     let of_twin: Vec<_> = found.iter().filter(|one| one.reader().ends_with("/curl")).collect();
     assert!(of_twin.is_empty(), "{of_twin:?}");
 }
