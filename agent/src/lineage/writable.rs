@@ -95,15 +95,10 @@ impl Writables {
             chain.processes.iter().map(|process| self.root_of(process, &chain.processes)).collect();
         for (process, root) in chain.processes.iter_mut().zip(roots) {
             let account = place::account(process, users);
-            let Some(root) = root else {
-                if process.executable.writable == Writable::Unknown && is_ours(&process.executable) {
-                    process.executable.writable = executable_writable(Path::new("/"), &process.executable, &account);
-                }
-                continue;
-            };
             if process.executable.writable == Writable::Unknown {
-                process.executable.writable = executable_writable(&root, &process.executable, &account);
+                process.executable.writable = judged(root.as_deref(), &process.executable, &account);
             }
+            let Some(root) = root else { continue };
             if let Some(Script::File { path, writable }) = &mut process.script
                 && *writable == Writable::Unknown
             {
@@ -140,6 +135,16 @@ impl Writables {
         let alive = stat.starttime == key.start_ns / self.tick_ns && !matches!(stat.state, 'Z' | 'X' | 'x');
         alive.then(|| directory.join("root"))
     }
+}
+
+/// Below `root`, and where nobody lives there, or no longer does once it was asked, here if it is the same file.
+fn judged(root: Option<&Path>, executable: &Executable, account: &Account) -> Writable {
+    let here = Path::new("/");
+    let judged = root.map_or(Writable::Unknown, |root| executable_writable(root, executable, account));
+    if judged == Writable::Unknown && root != Some(here) && is_ours(executable) {
+        return executable_writable(here, executable, account);
+    }
+    judged
 }
 
 /// Is it the very file that lies under its path in the agent's own view? A namespace that is gone may have had it elsewhere

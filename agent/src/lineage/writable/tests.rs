@@ -11,7 +11,7 @@ use rustix::{
 };
 use tokenhound_common::{process::ProcessKey, record::FileId};
 
-use super::{Account, Writables, acl, executable_writable, writable_by};
+use super::{Account, Writables, acl, executable_writable, judged, writable_by};
 use crate::{
     ingest::observation::KernelTime,
     lineage::{
@@ -270,4 +270,15 @@ fn where_nobody_lives_any_more_a_program_of_this_machine_is_judged_where_it_lies
     for other in [FileId { inode: id.inode + 1, ..id }, FileId { device: id.device + 1, ..id }] {
         assert_eq!(ask(other), Writable::Unknown, "another file lay under its name there");
     }
+}
+
+#[test]
+fn a_program_whose_process_ends_while_it_is_asked_for_is_judged_the_same() {
+    let shell = fs::canonicalize("/bin/sh").unwrap();
+    let mut executable = process(shell.to_str().unwrap(), 1000).executable;
+    executable.id = crate::kernel::file_id::of(&shell).unwrap();
+    let left = Path::new("/proc/nobody/root");
+    assert_eq!(judged(Some(left), &executable, &account(1000, &[1000])), Writable::No);
+    executable.id.inode += 1;
+    assert_eq!(judged(Some(left), &executable, &account(1000, &[1000])), Writable::Unknown);
 }
