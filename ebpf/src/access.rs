@@ -36,9 +36,18 @@ const MAX_ERRNO: i64 = 4095;
 /// `file_open`: the file is typed.
 #[inline(always)]
 pub fn opened(file: Pointer) -> i32 {
-    let carries = filter::may_match::<Direct>(file) && report(file, Way::OPEN) != 0;
-    written(file, Direct::load::<u32, _>(file, offset!(file_mode)), carries);
+    let may_match = filter::may_match::<Direct>(file);
+    if may_match | carriers::armed() {
+        tell_of_open(file, may_match);
+    }
     0
+}
+
+/// Apart from the question, so that an open of no interest saves no registers for what comes behind it.
+#[inline(never)]
+fn tell_of_open(file: Pointer, may_match: bool) {
+    let carries = may_match && report(file, Way::OPEN) != 0;
+    written::<Direct>(file, carries);
 }
 
 /// `file_permission`, attached while somebody holds a watched file.
@@ -136,16 +145,17 @@ fn examine<L: Load>(file: Pointer, way: Way) {
     }
     let mode: u32 = L::load(file, offset!(file_mode));
     let carries = mode & FMODE_PATH == 0 && filter::may_match::<L>(file) && report(file, way) != 0;
-    written(file, mode, carries);
+    written::<L>(file, carries);
 }
 
 /// Tells of the file if a carrier has opened it to write to it. Of one that has just become a carrier by opening it, tells where
-/// its output goes: in one place, because the verifier walks all of it for each.
+/// its output goes: in one place, because the verifier walks all of it for each. Most of the time there is no carrier, and how the
+/// file is opened is not asked.
 #[inline(always)]
-fn written(file: Pointer, mode: u32, carries: bool) {
+fn written<L: Load>(file: Pointer, carries: bool) {
     let file = if carries {
         carriers::output()
-    } else if mode & FMODE_WRITE != 0 && carriers::armed() {
+    } else if carriers::armed() && L::load::<u32, _>(file, offset!(file_mode)) & FMODE_WRITE != 0 {
         file
     } else {
         return;

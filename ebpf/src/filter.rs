@@ -53,30 +53,32 @@ pub enum Interest {
     ProcMem,
 }
 
-/// The question asked of every open: could it be of interest? Loads only; no helper is called.
+/// The question asked of every open: could it be of interest? Loads only; no helper is called. In the order in which the fewest
+/// values are held at a time: a program saves and restores every register from the sixth on.
 #[inline(always)]
 pub fn may_match<L: Load>(file: Pointer) -> bool {
+    let (named, tables) = names_left::<L>(L::pointer(file, offset!(file_dentry)));
     let inode = L::pointer(file, offset!(file_inode));
-    let tables = Tables::first();
-    let known = tables.files(L::load(inode, offset!(inode_number)));
-    known | names_left::<L>(tables, L::pointer(file, offset!(file_dentry))) != 0
+    named | tables.files(L::load(inode, offset!(inode_number))) != 0
 }
 
 /// The same of a dentry, which may have no inode yet.
 #[inline(always)]
 pub fn dentry_may_match<L: Load>(dentry: Pointer) -> bool {
     let inode = L::pointer(dentry, offset!(dentry_inode));
-    (!inode.is_null() && may_be_known::<L>(inode)) || names_left::<L>(Tables::first(), dentry) != 0
+    (!inode.is_null() && may_be_known::<L>(inode)) || names_left::<L>(dentry).0 != 0
 }
 
 /// The shapes of keys that the three names leave possible.
 #[inline(always)]
-fn names_left<L: Load>(tables: Tables, dentry: Pointer) -> u64 {
-    let parent = L::pointer(dentry, offset!(dentry_parent));
-    let grandparent = L::pointer(parent, offset!(dentry_parent));
+fn names_left<L: Load>(dentry: Pointer) -> (u64, Farther) {
+    let tables = Tables::first();
     let name = tables.names(mixed_head::<L>(dentry));
     let tables = tables.behind();
-    name & tables.parents(mixed_head::<L>(parent)) & tables.grandparents(mixed_head_of_any::<L>(grandparent))
+    let parent = L::pointer(dentry, offset!(dentry_parent));
+    let among = name & tables.parents(mixed_head::<L>(parent));
+    let grandparent = L::pointer(parent, offset!(dentry_parent));
+    (among & tables.grandparents(mixed_head_of_any::<L>(grandparent)), tables)
 }
 
 /// What a file that may match is. Asked here, because each question costs every open that comes before it.
@@ -129,47 +131,42 @@ fn mixed_head_of_any<L: Load>(dentry: Pointer) -> u64 {
     kernel::mixed_head(L::load(dentry, offset!(dentry_inline_name)), len)
 }
 
-/// Where the tables of names lie: an address from which a load can reach what it is asked for.
+/// Where the table of the first name lies.
 struct Tables(*const u8);
+
+/// Where the other tables lie: an address from which a load can reach what it is asked for.
+struct Farther(*const u8);
 
 /// How far behind the names both other tables are in reach of a load, which goes back by less than 32,768 bytes.
 const FAR: usize = offset_of!(Filter, grandparents) - 8;
 const PARENTS: i16 = offset_of!(Filter, parents).wrapping_sub(FAR) as i16;
 const GRANDPARENTS: i16 = offset_of!(Filter, grandparents).wrapping_sub(FAR) as i16;
+const FILES: i32 = (offset_of!(Filter, files) - FAR) as i32;
 const _: () = assert!(offset_of!(Filter, names) == 0 && FAR - offset_of!(Filter, parents) <= i16::MAX as usize);
 
-/// SAFETY of all: `name_slot` is below NAME_SLOTS, which each table holds.
 impl Tables {
     #[inline(always)]
     fn first() -> Self {
         Self((&raw const FILTER).cast())
     }
 
-    /// Not zero where the inode could be watched. From the first address.
-    #[inline(always)]
-    fn files(&self, inode: u64) -> u64 {
-        // SAFETY: `file_slot` is below FILE_SLOTS, which that table holds.
-        unsafe {
-            kernel::byte_of::<0>(self.0, kernel::further::<{ offset_of!(Filter, files) as i32 }>(file_slot(inode)))
-        }
-    }
-
-    /// Further on, where the other two are in reach.
-    #[inline(always)]
-    fn behind(self) -> Self {
-        Self(kernel::behind::<{ FAR as i32 }>(self.0))
-    }
-
-    /// The shapes of keys that a file's name with that head leaves possible. From the first address.
+    /// The shapes of keys that a file's name with that head leaves possible.
     #[inline(always)]
     fn names(&self, head: u64) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds.
         unsafe { kernel::byte_of::<0>(self.0, name_slot(head)) }
     }
 
     #[inline(always)]
+    fn behind(self) -> Farther {
+        Farther(kernel::behind::<{ FAR as i32 }>(self.0))
+    }
+}
+
+impl Farther {
+    #[inline(always)]
     fn parents(&self, head: u64) -> u64 {
-        // SAFETY: as above.
+        // SAFETY: `name_slot` is below NAME_SLOTS, which the table holds.
         unsafe { kernel::byte_of::<PARENTS>(self.0, name_slot(head)) }
     }
 
@@ -178,12 +175,19 @@ impl Tables {
         // SAFETY: as above.
         unsafe { kernel::byte_of::<GRANDPARENTS>(self.0, name_slot(head)) }
     }
+
+    /// Not zero where the inode could be watched.
+    #[inline(always)]
+    fn files(&self, inode: u64) -> u64 {
+        // SAFETY: `file_slot` is below FILE_SLOTS, which that table holds.
+        unsafe { kernel::byte_of::<0>(self.0, kernel::further::<FILES>(file_slot(inode))) }
+    }
 }
 
 /// Could the inode be watched? For files that have been told of before, so that the agent knows their ids.
 #[inline(always)]
 pub fn may_be_known<L: Load>(inode: Pointer) -> bool {
-    Tables::first().files(L::load(inode, offset!(inode_number))) != 0
+    Tables::first().behind().files(L::load(inode, offset!(inode_number))) != 0
 }
 
 /// Does a key ask for the name of `dentry`, in any role? For names that are about to be: they have no inode yet.

@@ -291,11 +291,11 @@ pub fn mixed_head(word: u64, len: u64) -> u64 {
     // (RFC 9669, 4.1).
     unsafe {
         core::arch::asm!(
-            "if {len} > 7 goto +2",
-            "{len} *= {factor}",
-            "{word} <<= {len}",
-            "{word} ^= {len}",
-            len = inout(reg) len => _,
+            "if r4 > 7 goto +2",
+            "r4 *= {factor}",
+            "{word} <<= r4",
+            "{word} ^= r4",
+            inout("r4") len => _,
             word = inout(reg) word,
             factor = const SHORT_FACTOR as i32,
             options(pure, nomem, nostack),
@@ -311,13 +311,13 @@ pub fn mixed_head_or_length(word: u64, len: u64) -> u64 {
     // SAFETY: as above. What is short is negative when it is compared.
     unsafe {
         core::arch::asm!(
-            "if {len} > 7 goto +2",
-            "{len} *= {factor}",
-            "{word} <<= {len}",
-            "if {len} s< {long} goto +1",
+            "if r4 > 7 goto +2",
+            "r4 *= {factor}",
+            "{word} <<= r4",
+            "if r4 s< {long} goto +1",
             "{word} = 0",
-            "{word} ^= {len}",
-            len = inout(reg) len => _,
+            "{word} ^= r4",
+            inout("r4") len => _,
             word = inout(reg) word,
             factor = const SHORT_FACTOR as i32,
             long = const LONG_NAME as i32,
