@@ -13,11 +13,13 @@ mod tricks;
 use std::{
     collections::HashSet,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use tokenhound_tests::{
     agent::Agent,
     finding::Finding,
+    process::patience,
     skip,
     stage::{Stage, set_mode},
 };
@@ -92,11 +94,27 @@ fn perform(entries: &[&Entry]) -> Vec<Row> {
     let last = pattern.home(&stage, "last");
     home::run(Command::new("bash").args(["-c", "read -r line <.aws/credentials"]).current_dir(&last));
     agent.finding(&last.display().to_string());
-    let findings = agent.findings("");
+    let rows = await_all(&mut agent, entries, &played);
     for mut resident in residents {
         resident.kill().and_then(|()| resident.wait()).expect("it waits to be ended");
     }
     agent.stop();
+    rows
+}
+
+/// What came of each, as soon as all is found that must be, or after long enough: not every detector tells at once.
+fn await_all(agent: &mut Agent<'_>, entries: &[&Entry], played: &[(Context, Played)]) -> Vec<Row> {
+    let deadline = Instant::now() + patience();
+    loop {
+        let rows = rows(entries, played, agent.findings(""));
+        let enough = rows.iter().all(Row::is_told) || Instant::now() > deadline;
+        if enough || agent.process.ends_within(Duration::from_millis(100)) {
+            return rows;
+        }
+    }
+}
+
+fn rows(entries: &[&Entry], played: &[(Context, Played)], findings: Vec<Finding>) -> Vec<Row> {
     // Others may test here at the same time.
     let own = u64::from(std::process::id());
     let findings: Vec<Finding> = findings.into_iter().filter(|finding| finding.lineage_pids().contains(&own)).collect();

@@ -40,19 +40,28 @@ impl Row {
                 Kind::Everyday | Kind::Trick(_, None) => {
                     loud(findings).for_each(|finding| note(format!("found: {}", finding.brief())));
                 }
+                _ if self.has(findings) => {}
                 Kind::Attack(attack) => {
-                    if !loud(findings).any(|finding| finding.detector() == attack.detector) {
-                        note(format!("ended with {code:?} without {}; {:?}", attack.detector, others()));
-                    }
+                    note(format!("ended with {code:?} without {}; {:?}", attack.detector, others()));
                 }
-                Kind::Trick(_, Some(shown)) => {
-                    if !loud(findings).any(|finding| names(finding, &shown)) {
-                        note(format!("ended with {code:?} without {shown:?}; {:?}", others()));
-                    }
-                }
+                Kind::Trick(_, Some(shown)) => note(format!("ended with {code:?} without {shown:?}; {:?}", others())),
             }
         }
         wrong
+    }
+
+    /// Whether all is found that must be.
+    pub(crate) fn is_told(&self) -> bool {
+        self.outcomes.iter().all(|(.., findings)| self.has(findings))
+    }
+
+    /// Whether what must be found is among these.
+    fn has(&self, findings: &[Finding]) -> bool {
+        match self.entry.kind {
+            Kind::Everyday | Kind::Trick(_, None) => true,
+            Kind::Attack(attack) => loud(findings).any(|finding| finding.detector() == attack.detector),
+            Kind::Trick(_, Some(shown)) => loud(findings).any(|finding| names(finding, &shown)),
+        }
     }
 
     /// The cell of an entry that is played in one context.

@@ -27,7 +27,11 @@ fn a_store_of_the_host_in_a_pod() {
         assert!(found.mentions(said), "{said}: {}", found.0);
     }
 
-    let _ = start("reader", &home.join(".aws"), "/root/.aws", &["/bin/busybox", "cat", "/root/.aws/credentials"]);
+    // It reads once it is known what it is called: for a name a finding does not wait long.
+    let script = "until [ -e /root/.aws/go ]; do :; done; exec /bin/busybox cat /root/.aws/credentials";
+    let _ = start("reader", &home.join(".aws"), "/root/.aws", &["/bin/busybox", "sh", "-c", script]);
+    agent.finding("is mounted into kubernetes container reader");
+    stage.file("homes/ann/.aws/go", "");
     let found = agent.finding("/bin/busybox in kubernetes container reader read");
     assert_eq!((found.detector(), found.severity()), ("container-exposure", "High"), "{}", found.brief());
     for said in ["of the host, as /root/.aws/credentials", "prod/web-0"] {

@@ -58,6 +58,8 @@ fn a_socket_is_known_by_its_file() {
     let found = agent.provoke(&place.display().to_string(), || connect(&thief, &place));
     assert_eq!((found.detector(), found.stores()), ("agent-socket-access", vec!["ssh-agent-socket"]));
     assert!(found.reader().ends_with("/thief"), "{}", found.brief());
+    // Now that it is watched its own program asks once more. What would be told of that comes before what is told next.
+    connect(&ssh, &place);
     // A socket has the name that it was bound to, whatever leads to it; unless that is changed.
     let [linked, renamed] = ["linked", "renamed"].map(|name| stage.path(name));
     std::fs::hard_link(&place, &linked).unwrap();

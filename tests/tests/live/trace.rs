@@ -3,19 +3,32 @@
 
 use std::{
     fs,
-    path::Path,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
 };
 
 use tokenhound_tests::{
     agent::Agent,
     finding::Finding,
-    process::{self, Ended},
+    http,
+    process::{self, Background, Ended, patience},
     stage::Stage,
-    store::Store,
+    token,
 };
 
 use crate::lifecycle::is_known;
+
+/// A store that no other test has: that nothing remains of it is said of the whole machine.
+const STORE: &str = "travis-cli";
+const PLACE: &str = ".travis/config.yml";
+
+/// Puts one into a home.
+fn put(stage: &Stage, home: &str) -> PathBuf {
+    let token = token::plain("", 22);
+    stage.hide(&token);
+    let text = format!("endpoints:\n  https://api.travis-ci.invalid/:\n    access_token: {token}\n");
+    stage.file(&format!("homes/{home}/{PLACE}"), text)
+}
 
 /// A command of ours that reads the state of the stage. What it says holds no token.
 fn ask(stage: &Stage, arguments: &[&str]) -> Ended {
@@ -35,11 +48,18 @@ fn about<'f>(findings: &'f [Finding], detector: &str, text: &str) -> Option<&'f 
     findings.iter().find(|finding| finding.detector() == detector && finding.mentions(text))
 }
 
+/// Waits until the metrics say this. The thread of the history tells them, and not before the agent is ready.
+fn shows(agent: &mut Agent<'_>, what: &str) {
+    let port = agent.port;
+    let metrics = || http::get(port, "/metrics").filter(|(_, metrics)| metrics.contains(what)).map(drop);
+    agent.process.until(what, metrics);
+}
+
 #[test]
 fn from_a_copy_over_a_kill_to_its_end() {
     let stage = Stage::new();
     let (ann, bob) = (stage.directory("homes/ann"), stage.directory("homes/bob"));
-    let (store, other) = (Store::GhHosts.put(&stage, &ann), Store::GhHosts.put(&stage, &bob));
+    let (store, other) = (put(&stage, "ann"), put(&stage, "bob"));
     let script = ann.join("deploy.sh");
     let name = script.display().to_string();
     let mut agent = Agent::start(&stage);
@@ -47,7 +67,7 @@ fn from_a_copy_over_a_kill_to_its_end() {
     shell(&bob, ":");
     agent.process.until("the tokens", || (is_known(&stage, &store) && is_known(&stage, &other)).then_some(()));
     // The first read of all: the hooks on closes come with it, and `cat` is done before.
-    shell(&ann, &format!("cat \"$HOME/{}\" > \"$HOME/deploy.sh\"; :", Store::GhHosts.place()));
+    shell(&ann, &format!("cat \"$HOME/{PLACE}\" > \"$HOME/deploy.sh\"; :"));
     agent.until("the copy", |all| about(all, "token-copied", &name).is_some());
     let of_store = store.display().to_string();
     agent.process.until("the copy in the history", || {
@@ -71,30 +91,31 @@ fn from_a_copy_over_a_kill_to_its_end() {
         serde_json::from_slice(&ask(&stage, &["trace", &name, "--format", "json"]).stdout).unwrap();
     assert_eq!(json["copies"][0]["path"], name.as_str(), "{json:#}");
     assert_eq!(json["copies"][0]["state"], "present");
-    let page = ask(&stage, &["trace", "gh-hosts", "--format", "html"]).out();
+    let page = ask(&stage, &["trace", STORE, "--format", "html"]).out();
     assert!(page.contains("<svg") && page.contains("deploy.sh"));
     let told = ask(&stage, &["explain", uid.as_str().unwrap()]);
     assert!(told.code() == 0 && told.out().contains("token-copied"), "{}{}", told.out(), told.err());
 
     let mut agent = Agent::start(&stage);
-    assert!(agent.metrics().contains("tokenhound_token_copies{store=\"gh-hosts\"} 1"), "it is known still");
-    let plan = ask(&stage, &["revoke", "gh-hosts", "--dry-run"]);
-    assert!(plan.code() == 0 && plan.out().contains("gh auth logout"), "{}{}", plan.out(), plan.err());
-    assert_eq!(ask(&stage, &["revoke", "gh-hosts", "--wait", "0"]).code(), 3);
+    shows(&mut agent, &format!("tokenhound_token_copies{{store=\"{STORE}\"}} 1\n"));
+    let plan = ask(&stage, &["revoke", STORE, "--dry-run"]);
+    assert!(plan.code() == 0 && plan.out().contains("travis logout"), "{}{}", plan.out(), plan.err());
+    assert_eq!(ask(&stage, &["revoke", STORE, "--wait", "0"]).code(), 3);
     // Both log out. Of bob's token there is no copy.
     fs::remove_file(&other).unwrap();
     fs::remove_file(&store).unwrap();
     agent.until("what remains", |all| about(all, "revocation-incomplete", &name).is_some());
     assert!(about(&agent.findings(""), "revocation-incomplete", "homes/bob").is_none());
-    assert!(agent.metrics().contains("tokenhound_exposure_seconds_count{store=\"gh-hosts\"}"), "{}", agent.metrics());
-    assert_eq!(ask(&stage, &["revoke", "gh-hosts", "--wait", "0"]).code(), 3, "the copy");
+    shows(&mut agent, &format!("tokenhound_exposure_seconds_count{{store=\"{STORE}\"}}"));
+    assert_eq!(ask(&stage, &["revoke", STORE, "--wait", "0"]).code(), 3, "the copy");
     // It waits until the last is gone.
     let mut waits = Command::new(process::tokenhound());
-    let waits = waits.args(["revoke", "gh-hosts", "--wait", "60", "--state-dir"]).arg(stage.path("state"));
-    let mut waits = waits.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let most = (patience().as_secs() / 2).to_string();
+    waits.args(["revoke", STORE, "--wait", &most, "--state-dir"]).arg(stage.path("state"));
+    let mut waits = Background::start(&mut waits);
     fs::remove_file(&script).unwrap();
-    let ended = waits.wait().unwrap();
-    assert_eq!(ended.code(), Some(0), "nothing remains");
+    let ended = waits.wait();
+    assert_eq!(ended.code(), 0, "nothing remains: {}{}", ended.out(), ended.err());
     let _ = agent.stop();
     for file in fs::read_dir(stage.path("state")).unwrap().flatten() {
         stage.search("the state", &fs::read(file.path()).unwrap());

@@ -44,6 +44,11 @@ impl Courier {
             .until("end of all deliveries", || fs::read_to_string(&said).ok()?.contains("\ndone").then_some(()));
     }
 
+    /// How many entries it has noted as handed over.
+    pub(crate) fn noted(&self) -> usize {
+        fs::read_to_string(self.directory.join("cursor")).map_or(0, |text| text.trim().parse().unwrap())
+    }
+
     /// What it said so far.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.directory.join("said")).unwrap_or_default()

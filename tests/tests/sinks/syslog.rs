@@ -104,7 +104,10 @@ fn trouble(sink: impl Fn(&Rsyslog) -> String) {
     courier.until("first lines", || (rsyslog.uids().len() > 10).then_some(()));
     rsyslog.signal(Signal::STOP);
     courier.kill();
+    let noted = courier.noted();
     rsyslog.signal(Signal::CONT);
+    // What one life has noted the next one does not send again: it must be read before its reader ends.
+    courier.until("lines of its last life", || (first(&rsyslog.uids()).len() >= noted).then_some(()));
     rsyslog.stop();
     rsyslog.restart();
     courier.done();

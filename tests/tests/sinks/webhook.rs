@@ -131,8 +131,8 @@ fn a_server_of_another_authority_gets_nothing() {
     let sink = format!("type: webhook, url: 'https://localhost:{}/in', timeout: 2s", web.port);
     let mut courier = Courier::start(directory.path(), &sink, 1, "finding");
     let said = directory.path().join("said");
-    let words = || fs::read_to_string(&said).ok().filter(|said| said.contains("later:"));
-    let said = courier.until("refusal", words);
-    assert!(said.to_ascii_lowercase().contains("certificate"), "{said}");
+    // On a busy machine a call may have no time left before it comes to that.
+    let refused = |line: &str| line.starts_with("later:") && line.to_ascii_lowercase().contains("certificate");
+    courier.until("refusal", || fs::read_to_string(&said).ok()?.lines().any(refused).then_some(()));
     assert_eq!(web.calls(), 0);
 }

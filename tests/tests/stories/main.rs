@@ -12,7 +12,7 @@ use std::{collections::HashSet, process::Command};
 use tokenhound_tests::{
     agent::Agent,
     finding::Finding,
-    process::{self, Background},
+    process::{self, Background, patience},
     skip,
     stage::Stage,
 };
@@ -88,7 +88,7 @@ fn await_all(agent: &mut Agent<'_>, played: &[(&str, &Story, Played)]) -> Vec<St
         let missing = played.iter().filter(|(name, story, outcome)| !is_told(name, story, outcome, findings));
         missing.map(|(name, ..)| (*name).to_owned()).collect()
     };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + patience();
     loop {
         let findings = agent.findings("");
         let left = left(&findings);

@@ -138,15 +138,35 @@ impl Sent {
     fn records(&self) -> u64 {
         2 * self.forks + self.execs
     }
+
+    /// The same by kind.
+    fn kinds(&self) -> [(&'static str, u64); 3] {
+        [("fork", self.forks), ("exec", self.execs), ("exit", self.forks)]
+    }
 }
 
-/// Asks until all that was sent is accounted for, or for long enough.
-fn settled(agent: &mut Agent<'_>, before: &Counts, sent: u64) -> Counts {
+/// Asks until all that was sent is accounted for, or for long enough. What others did meanwhile stands for none of it: where
+/// nothing is lost, there are as many of each kind.
+fn settled(agent: &mut Agent<'_>, before: &Counts, sent: &Sent) -> Counts {
     let deadline = Instant::now() + process::patience();
     loop {
         let counts = Counts::of(agent).since(before);
-        if counts.life() >= sent || Instant::now() > deadline {
+        let whole = counts.life_lost() > 0 || sent.kinds().iter().all(|(kind, sent)| counts.get(kind) >= *sent);
+        if counts.life() >= sent.records() && whole || Instant::now() > deadline {
             return counts;
+        }
+        assert!(!agent.process.ends_within(Duration::from_millis(100)), "the agent has ended");
+    }
+}
+
+/// The findings about a store, as soon as so many reads of it are found, or after long enough. A child that was only forked is
+/// judged when it has ended, which may be after the last reader was.
+fn all_found(agent: &mut Agent<'_>, store: &str, reads: usize) -> Vec<Finding> {
+    let deadline = Instant::now() + process::patience();
+    loop {
+        let findings = agent.findings(store);
+        if found(&findings).len() >= reads || Instant::now() > deadline {
+            return findings;
         }
         assert!(!agent.process.ends_within(Duration::from_millis(100)), "the agent has ended");
     }
@@ -191,15 +211,14 @@ fn no_hit_is_lost_in_a_storm_of_opens_and_forks() {
     let took = start.elapsed().as_secs_f64();
     assert!(Command::new(&cat).arg(&last).env("HOME", &home).output().expect("start cat").status.success());
 
-    // Hits keep their order: what comes before the last one has come.
     agent.finding(&last);
     let (wanted, programs) = pids(&readers);
     // Five programs of ours, and the last reader.
     let sent = Sent { forks: forks + execs + wanted.len() as u64 + 6, execs: execs + programs + 6 };
-    let counts = settled(&mut agent, &before, sent.records());
+    let counts = settled(&mut agent, &before, &sent);
     // Not before: others go on meanwhile.
     let made = made_on_this_machine() - made_before;
-    let findings = agent.findings(&store);
+    let findings = all_found(&mut agent, &store, wanted.len());
     let found = found(&findings);
     let slowest = findings.iter().filter_map(|finding| finding.latency_ms()).fold(0.0, f64::max);
     println!(
@@ -270,10 +289,10 @@ fn what_a_stalled_agent_misses_is_counted() {
     let (wanted, programs) = pids(&readers);
     sent.forks += wanted.len() as u64 + 2;
     sent.execs += programs + 2;
-    let counts = settled(&mut agent, &before, sent.records());
+    let counts = settled(&mut agent, &before, &sent);
     // Not before: others go on meanwhile.
     let made = made_on_this_machine() - made_before;
-    let found = found(&agent.findings(&store));
+    let found = found(&all_found(&mut agent, &store, wanted.len()));
     println!(
         "stalled: {} readers, {} found; sent {} records of process life, received {}, counted as lost {}; {:?}",
         wanted.len(),
@@ -318,7 +337,7 @@ fn accounted(agent: &mut Agent<'_>, counts: &Counts, sent: &Sent, made: u64) {
         let told = agent.finding("life_ring_full");
         assert_eq!(told.detector(), "sensor-degraded", "loss is told: {}", told.brief());
     } else {
-        for (kind, sent) in [("fork", sent.forks), ("exec", sent.execs), ("exit", sent.forks)] {
+        for (kind, sent) in sent.kinds() {
             assert!(counts.get(kind) >= sent, "{kind}: {sent} sent, {:?}", counts.0);
         }
     }
@@ -337,11 +356,13 @@ fn a_flood_of_hits_hides_no_theft() {
         let home = stage.directory("homes/victim");
         let bait = Store::GhHosts.put(&stage, &home).display().to_string();
         let prize = Store::Netrc.put(&stage, &home).display().to_string();
+        // From here on it knows this home. The flood is too short to wait in it.
+        assert!(Command::new("cat").arg(&bait).env("HOME", &home).output().expect("start cat").status.success());
+        agent.finding(&bait);
         let before = Counts::of(&agent);
         let start = Instant::now();
         let mut flood = storm(&home, act, time, &[&bait]);
-        agent.finding(&bait);
-        // It flows. At half of its time it has filled what can be filled.
+        // At half of its time it has filled what can be filled.
         let half = (Duration::from_secs(time) / 2).saturating_sub(start.elapsed());
         assert!(!flood.ends_within(half), "{act} has ended");
         let mut thief = Background::start(Command::new("cat").arg(&prize).env("HOME", &home));
