@@ -92,8 +92,11 @@ fn perform(entries: &[&Entry]) -> Vec<Row> {
     });
     // What comes last is told last: what a shell opens waits longest.
     let last = pattern.home(&stage, "last");
-    home::run(Command::new("bash").args(["-c", "read -r line <.aws/credentials"]).current_dir(&last));
-    agent.finding(&last.display().to_string());
+    let mut read = Command::new("bash");
+    home::run(read.args(["-c", "read -r line <.aws/credentials"]).env("HOME", &last).current_dir(&last));
+    // Its path: what made the home is told as well, and names it.
+    let store = last.join(".aws/credentials").display().to_string();
+    agent.until("the last read", |all| all.iter().any(|finding| finding.path() == store));
     let rows = await_all(&mut agent, entries, &played);
     for mut resident in residents {
         resident.kill().and_then(|()| resident.wait()).expect("it waits to be ended");
