@@ -283,7 +283,9 @@ pub fn masked<const MASK: i32>(value: u64) -> u64 {
 /// Head of a name (see `tokenhound_common::watch::name_head`) whose first eight bytes in the dentry are `word`, with its
 /// length mixed in. Of a long name it is any number.
 ///
-/// In instructions of its own, because the compiler would shift longer names too, and most are.
+/// In instructions of its own, because the compiler would shift longer names too, and most are. The length is in `r4`, which is
+/// `rcx` of x86-64: from another register a shift takes three instructions more before Linux 6.2
+/// (`do_jit`, arch/x86/net/bpf_jit_comp.c).
 #[inline(always)]
 pub fn mixed_head(word: u64, len: u64) -> u64 {
     let mut word = word;
